@@ -1,0 +1,1 @@
+../../middleware/root/__init__.py

@@ -1,0 +1,1 @@
+../../middleware/root/testing.py

