@@ -1,0 +1,152 @@
+"""One request on its way: a small state machine that many tasks may drive.
+
+Its events are idempotent and may come from different tasks, twice, out of order or never: a host re-enters
+its hooks on retries, stores twice and ends in several ways. Each event takes effect once and tells whether it
+did; a deadline in the pipeline closes a flight that nobody closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import INVALID_SPAN
+
+from .records import CacheStatus, Decision, Ending, Hit, Miss, Mode
+from .telemetry import end_span
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from .gate import Lease
+    from .records import Answer, Key, Lookup, Request, RequestFacts, Vector
+
+
+class Flight:
+    """The state of one request.
+
+    Attributes:
+        mode: off, shadow or serve; fixed when the flight begins.
+        facts, key, lookup: set by the stops; None until then.
+        vector: the question's vector, once somebody had it made.
+        alone: a twin failed; this flight computes for itself.
+        status: what the response header says.
+        answer: the candidate for keeping, set by `answered`.
+        ending: how it ended, None while it goes on.
+    """
+
+    def __init__(self, request: Request, mode: Mode, span: Span, *, now_s: float) -> None:
+        self.request = request
+        self.mode = mode
+        self.span = span
+        self.started_s = now_s
+        self.facts: RequestFacts | None = None
+        self.key: Key | None = None
+        self.lookup: Lookup | None = None
+        self.vector: Vector | None = None
+        self.status = CacheStatus.BYPASS if mode is Mode.OFF else CacheStatus.MISS
+        self.answer: Answer | None = None
+        self.ending: Ending | None = None
+        self.lease: Lease | None = None
+        self.alone = False
+        self.engine_span: Span = INVALID_SPAN
+        self.first_token_s: float | None = None
+        self.decisions: list[Decision] = []
+        self.settled = asyncio.Event()
+        self.candidate = asyncio.Event()
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def hit(self) -> Hit | None:
+        """The hit to serve, None for a miss."""
+        return self.lookup if isinstance(self.lookup, Hit) else None
+
+    def decide(self, stop: str, choice: str, reason: str = "", **detail: Any) -> None:
+        """Note a decision for observers and `explain`."""
+        self.decisions.append(Decision(self.request.id, stop, choice, reason, detail))
+
+    def analyzed(self, facts: RequestFacts, key: Key | None) -> bool:
+        """The analyzer is done."""
+        if self.facts is not None:
+            return False
+        self.facts, self.key = facts, key
+        return True
+
+    def found(self, lookup: Lookup) -> bool:
+        """The lookup is done."""
+        if self.lookup is not None:
+            return False
+        self._take(lookup)
+        return True
+
+    def served_by(self, hit: Hit) -> None:
+        """A twin's answer arrived after the lookup had missed."""
+        self._take(hit)
+
+    def withdrawn(self, reason: str) -> None:
+        """The hit may not be served after all: the request was edited since it was looked up."""
+        if self.hit is not None:
+            self._take(Miss(reason))
+
+    def leased(self, lease: Lease) -> None:
+        """The request may enter the engine; an earlier attempt's lease is given back."""
+        self.release()
+        if self.ending is not None:
+            lease.release()
+            return
+        self.lease = lease
+
+    def release(self) -> None:
+        """This attempt is over: give the lease back; the flight goes on."""
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            lease.release()
+
+    def entered(self, span: Span) -> None:
+        """An attempt enters the engine; the span of an earlier attempt ends as failed."""
+        end_span(self.engine_span, error="retried")
+        self.engine_span = span
+
+    def first_token(self) -> bool:
+        """The first piece of a stream arrived."""
+        if self.first_token_s is not None:
+            return False
+        self.first_token_s = monotonic()
+        return True
+
+    def answered(self, answer: Answer) -> bool:
+        """A whole answer is there: the candidate for keeping. The last one counts; a retry replaces a failed try."""
+        if self.ending not in (None, Ending.COMPLETE) or self.settled.is_set():
+            return False
+        self.answer = answer
+        self.candidate.set()
+        return True
+
+    def dropped(self) -> None:
+        """The attempt whose answer this was failed after all."""
+        self.answer = None
+        self.candidate.clear()
+
+    def shed(self) -> None:
+        """The request was refused."""
+        self.status = CacheStatus.SHED
+
+    def ended(self, ending: Ending) -> bool:
+        """The call is over. The first ending counts; the lease is given back in any case."""
+        self.release()
+        if self.ending is not None:
+            return False
+        self.ending = ending
+        if self.timer is not None:
+            self.timer.cancel()
+        return True
+
+    def _take(self, lookup: Lookup) -> None:
+        self.lookup = lookup
+        if isinstance(lookup, Hit):
+            self.status = CacheStatus(lookup.tier.value)
+        elif lookup.shadow is not None:
+            self.status = CacheStatus.SHADOW
+        elif self.status is not CacheStatus.BYPASS:
+            self.status = CacheStatus.MISS

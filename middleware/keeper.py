@@ -1,0 +1,164 @@
+"""Keeps answers: one store, its eviction policy, its breaker and its deadlines behind one face.
+
+Everything here raises; the stops that call it turn a failure into a miss.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from time import time
+from typing import TYPE_CHECKING, Final
+
+from .errors import ForebayError, PayloadError
+from .protocols import Component, Scannable
+from .records import EVERYTHING, Evicted, Selector
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from .breaker import Breaker
+    from .protocols import Eviction, Store
+    from .records import Candidate, Entry, Key, Vector
+
+log = logging.getLogger(__name__)
+SWEEP_S: Final = 300.0
+"""How often expired entries are dropped, at most."""
+
+
+class Keeper:
+    """The answers this process can reach.
+
+    Args:
+        read_deadline_s: longest single read; the lookup has a deadline of its own above this.
+        write_deadline_s: longest single write; nobody waits for it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        eviction: Eviction,
+        breaker: Breaker,
+        *,
+        read_deadline_s: float = 0.25,
+        write_deadline_s: float = 10.0,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self.store = store
+        self.damaged = 0
+        self._adopted = False
+        self._swept_s = float("-inf")
+        self._eviction = eviction
+        self._breaker = breaker
+        self._read_s = read_deadline_s
+        self._write_s = write_deadline_s
+        self._clock = clock
+
+    async def start(self) -> None:
+        """Open the store and tell the eviction policy what it holds.
+
+        Raises:
+            StoreError: the store cannot be opened; it may come back by itself later.
+        """
+        if isinstance(self.store, Component):
+            await self.store.start()
+        await self._adopt()
+
+    async def stop(self) -> None:
+        """Close the store."""
+        if isinstance(self.store, Component):
+            await self.store.stop()
+
+    async def knows(self, key: Key) -> bool:
+        """Return whether the scope holds anything: if not, no lookup is worth an embedding."""
+        return await self._breaker.call(lambda: self.store.count(key.scope), self._read_s) > 0
+
+    async def get(self, key: Key) -> Entry | None:
+        """Return the fresh entry with exactly this key. A damaged one is dropped and counts as none."""
+        try:
+            entry = await self._breaker.call(lambda: self.store.get(key.exact), self._read_s)
+        except PayloadError as error:
+            self.damaged += 1
+            log.warning("dropped a kept answer: %s", error)
+            await self.forget(Selector(id=key.exact))
+            return None
+        if entry is None or entry.scope != key.scope or entry.context != key.context or not self._fresh(entry):
+            return None
+        return entry
+
+    async def search(self, key: Key, vector: Vector, embedder: str, limit: int) -> Sequence[Candidate]:
+        """Return fresh neighbours of the same scope and context, best first."""
+        found = await self._breaker.call(lambda: self.store.search(key, vector, embedder, limit), self._read_s)
+        return [
+            candidate
+            for candidate in found
+            if candidate.entry.scope == key.scope
+            and candidate.entry.context == key.context
+            and candidate.entry.embedder == embedder
+            and self._fresh(candidate.entry)
+        ]
+
+    async def put(self, entry: Entry) -> list[Evicted]:
+        """Keep an entry and drop what no longer fits; return what was dropped."""
+        await self._breaker.call(lambda: self.store.put(entry), self._write_s)
+        if not self._adopted:
+            await self._adopt()
+        now = self._clock()
+        victims = self._eviction.added(entry.id, entry.size_bytes, entry.cost, now)
+        return [*await self._drop(victims), *await self._sweep(now)]
+
+    def touched(self, entry: Entry) -> None:
+        """Note that an entry was served."""
+        self._eviction.touched(entry.id, self._clock())
+
+    async def forget(self, selector: Selector) -> int:
+        """Delete what matches; return how many entries that were."""
+        gone = [selector.id] if selector.id is not None else await self._ids(selector)
+        deleted = await self._breaker.call(lambda: self.store.delete(selector), self._write_s)
+        for entry_id in gone:
+            self._eviction.removed(entry_id)
+        return deleted
+
+    def scan(self, selector: Selector) -> AsyncIterator[Entry]:
+        """Yield kept entries.
+
+        Raises:
+            ForebayError: the configured store cannot list its entries.
+        """
+        if not isinstance(self.store, Scannable):
+            raise ForebayError("the configured store cannot list its entries")
+        return self.store.scan(selector)
+
+    async def _adopt(self) -> None:
+        """Tell the eviction policy what the store holds; also after a store that was down at start came back."""
+        self._adopted = True
+        if isinstance(self.store, Scannable):
+            known = [entry async for entry in self.store.scan(EVERYTHING)]
+            for entry in sorted(known, key=lambda entry: entry.created_s):
+                await self._drop(self._eviction.added(entry.id, entry.size_bytes, entry.cost, entry.created_s))
+
+    async def _sweep(self, now: float) -> list[Evicted]:
+        """Drop what has expired, now and then: no store here does it by itself."""
+        if now - self._swept_s < SWEEP_S:
+            return []
+        self._swept_s = now
+        expired = Selector(expired_at_s=now)
+        gone = await self._ids(expired)
+        if gone:
+            await self.forget(expired)
+        return [Evicted(entry_id, "expired") for entry_id in gone]
+
+    async def _ids(self, selector: Selector) -> list[str]:
+        if not isinstance(self.store, Scannable):
+            return []
+        return [entry.id async for entry in self.store.scan(selector)]
+
+    def _fresh(self, entry: Entry) -> bool:
+        return entry.expires_s > self._clock()
+
+    async def _drop(self, victims: Sequence[str]) -> list[Evicted]:
+        dropped: list[Evicted] = []
+        for victim in victims:
+            await self._breaker.call(partial(self.store.delete, Selector(id=victim)), self._write_s)
+            dropped.append(Evicted(victim, "capacity"))
+        return dropped

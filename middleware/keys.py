@@ -1,0 +1,235 @@
+"""The key of an answer: scope, context and question, as keyed digests.
+
+Scope holds everything that must be equal before two requests may share an answer; it is never matched by
+similarity. Context is what the question needs from earlier turns; here it is the digest of all of them, so
+the same words in another conversation are another key. Every digest is a full HMAC-SHA256 over
+length-prefixed fields, so no two different field lists have the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import math
+import os
+import secrets
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import ConfigError
+from .narrow import is_array, is_object
+from .records import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from .records import JsonObject, Request
+
+SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+"""Roles whose messages belong to the scope."""
+
+
+class UncacheableError(ValueError):
+    """A request holds a value that has no canonical form (NaN, infinity, an object that is not JSON)."""
+
+
+class Keyring:
+    """The secrets that digests and signatures are made with.
+
+    Args:
+        keys: key id → secret; old keys stay here so that what they signed can still be read.
+        current: id of the key that new signatures use.
+    """
+
+    def __init__(self, keys: Mapping[str, bytes], current: str) -> None:
+        self._keys = dict(keys)
+        self.current = current
+
+    @classmethod
+    def from_secret(cls, secret: str) -> Keyring:
+        """Make a keyring of one configured secret; its id is derived from it, so a new secret is a new id."""
+        raw = secret.encode("utf-8")
+        return cls({(name := hashlib.sha256(b"forebay key id" + raw).hexdigest()[:8]): raw}, name)
+
+    @classmethod
+    def from_state_dir(cls, state_dir: Path) -> Keyring:
+        """Read ``secret.json`` (mode 0600), making it on the first start.
+
+        Raises:
+            ConfigError: the file is damaged, or cannot be made or read.
+        """
+        path = state_dir / "secret.json"
+        try:
+            _make_secret(path)
+            data = json.loads(path.read_text(encoding="utf-8"))
+            keys = {str(name): bytes.fromhex(secret) for name, secret in data["keys"].items()}
+            current = str(data["current"])
+            if not all(keys.values()) or current not in keys:
+                raise ValueError
+        except OSError as error:
+            raise ConfigError(
+                f"cannot be made or read ({error.strerror}); set 'secret', or point state_dir elsewhere",
+                source=str(path),
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ConfigError(
+                "is damaged; restore it, or delete it to start with an empty cache", source=str(path)
+            ) from None
+        return cls(keys, current)
+
+    def digest(self, *fields: str | bytes) -> str:
+        """Return the hex HMAC-SHA256 of length-prefixed fields under the current key."""
+        return self.sign(self.current, *fields)
+
+    def sign(self, key_id: str, *fields: str | bytes) -> str:
+        """Return the hex HMAC-SHA256 of length-prefixed fields under a named key.
+
+        Raises:
+            KeyError: there is no such key.
+        """
+        mac = hmac.new(self._keys[key_id], digestmod=hashlib.sha256)
+        for item in fields:
+            raw = item if isinstance(item, bytes) else item.encode("utf-8", "surrogatepass")
+            mac.update(len(raw).to_bytes(8, "big"))
+            mac.update(raw)
+        return mac.hexdigest()
+
+    def verify(self, key_id: str, signature: str, *fields: str | bytes) -> bool:
+        """Return whether a signature is right; False for an unknown key."""
+        if key_id not in self._keys:
+            return False
+        expected = self.sign(key_id, *fields).encode()
+        return hmac.compare_digest(expected, signature.encode("utf-8", "surrogatepass"))  # as text it must be ASCII
+
+
+def canonical_json(value: Any) -> str:
+    """Return one text for all JSON values that mean the same: keys sorted, 1.0 written as 1.
+
+    Raises:
+        UncacheableError: NaN, infinity, or something that is not JSON.
+    """
+    try:
+        return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UncacheableError(type(error).__name__) from None
+
+
+def canonical_text(text: str) -> str:
+    """Return text in NFC with unix line ends and without blanks around it."""
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n")).strip()
+
+
+def text_of(content: Any) -> tuple[str, list[Any]]:
+    """Split message content into its text and its other parts (images, audio, files).
+
+    Args:
+        content: a string, None, or a list of OpenAI content parts.
+    """
+    if content is None:
+        return "", []
+    if isinstance(content, str):
+        return content, []
+    if not is_array(content):
+        return "", [content]
+    texts: list[str] = []
+    others: list[Any] = []
+    for part in content:
+        if is_object(part) and part.get("type") == "text" and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        else:
+            others.append(part)
+    return "\n".join(texts), others
+
+
+def split_messages(messages: Sequence[JsonObject]) -> tuple[list[JsonObject], list[JsonObject], JsonObject | None]:
+    """Return (system messages, earlier turns, the last user turn).
+
+    The last turn is None where the conversation does not end with a user message.
+    """
+    system = [message for message in messages if message.get("role") in SYSTEM_ROLES]
+    turns = [message for message in messages if message.get("role") not in SYSTEM_ROLES]
+    if turns and turns[-1].get("role") == "user":
+        return system, turns[:-1], turns[-1]
+    return system, turns, None
+
+
+DELIVERY: Final = frozenset({"stream", "stream_options"})
+"""Parameters that say how an answer is sent, not what it says."""
+
+
+def make_key(request: Request, keyring: Keyring, *, epoch: int = 0) -> Key:
+    """Return the key of a request's answer.
+
+    Raises:
+        UncacheableError: a field has no canonical form.
+    """
+    system, earlier, last = split_messages(request.messages)
+    text, others = text_of(last.get("content")) if last is not None else ("", [])
+    question = canonical_text(text)
+    rest = {k: v for k, v in last.items() if k not in ("role", "content")} if last is not None else {}
+    scope = keyring.digest(
+        "scope/1",
+        str(epoch),
+        request.tenant,
+        request.endpoint,
+        request.model,
+        canonical_json(system),
+        canonical_json({name: value for name, value in request.params.items() if name not in DELIVERY}),
+        canonical_json(others),
+        canonical_json(rest),
+        "ends_with_user" if last is not None else "ends_otherwise",
+    )
+    context = keyring.digest("context/1", canonical_json(earlier)) if earlier else ""
+    return Key(
+        scope=scope,
+        context=context,
+        exact=keyring.digest("exact/1", scope, context, question),
+        text=question,
+    )
+
+
+def _make_secret(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return
+    # written whole under another name and linked: a second process starting now sees all of it or none
+    draft = path.with_name(f".secret.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"current": "k1", "keys": {"k1": secrets.token_hex(32)}}, file)
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            msg = "not finite"
+            raise ValueError(msg)
+        return int(value) if value.is_integer() else value
+    if isinstance(value, dict) or hasattr(value, "items"):
+        return {_name(key): _plain(item) for key, item in _pairs(value)}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in _sequence(value)]
+    return value
+
+
+def _name(key: Any) -> str:
+    if not isinstance(key, str):
+        msg = "object key"
+        raise TypeError(msg)
+    return key
+
+
+def _sequence(value: Any) -> Iterable[Any]:
+    return list(value)
+
+
+def _pairs(value: Any) -> Iterable[tuple[Any, Any]]:
+    return list(value.items())

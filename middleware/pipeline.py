@@ -1,0 +1,369 @@
+"""The pipeline: one request, five stops, forward only.
+
+`handle` drives a flight in a straight line. Hosts that own the call (LiteLLM) drive the same stops from their
+hooks. No adapter writes a stop again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any
+
+from . import semconv
+from .chat import Assembler, replay
+from .errors import ShedError
+from .flight import Flight
+from .keys import UncacheableError, make_key
+from .narrow import is_array, is_object
+from .records import CacheStatus, Decision, Ending, Hit, JsonObject, Mode, RequestFacts, Ticket, Tier
+from .telemetry import annotate, end_span
+from .twins import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping
+
+    from opentelemetry.context import Context
+
+    from .config import Config
+    from .gate import Gate
+    from .keys import Keyring
+    from .lookup import LookupStop
+    from .modes import Modes
+    from .protocols import Analyzer, Engine
+    from .records import Answer, Lookup, Request
+    from .settle import SettleStop
+    from .telemetry import Telemetry
+    from .twins import Twins
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """What the pipeline is made of."""
+
+    analyzer: Analyzer
+    lookup: LookupStop
+    gate: Gate
+    settle: SettleStop
+    twins: Twins
+    modes: Modes
+    keyring: Keyring
+    telemetry: Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What `handle` returns.
+
+    Attributes:
+        body: the whole answer; None for a stream.
+        chunks: the stream, to be iterated once; None for a whole answer.
+    """
+
+    request_id: str
+    status: CacheStatus
+    body: JsonObject | None = None
+    chunks: AsyncGenerator[JsonObject, None] | None = None
+
+
+class Pipeline:
+    """Carries flights through the stops. Belongs to one event loop.
+
+    Args:
+        flight_deadline_s: closes a flight that nobody closed.
+    """
+
+    def __init__(
+        self, stops: Stops, config: Config, *, flight_deadline_s: float = 600.0, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._stops = stops
+        self._config = config
+        self._deadline_s = flight_deadline_s
+        self._clock = clock
+        self._settling: set[asyncio.Task[None]] = set()
+        self.telemetry = stops.telemetry
+        self.gate = stops.gate
+        self.inflight = 0
+
+    def begin(self, request: Request, parent: Context | None = None) -> Flight:
+        """Start a flight. From here on it must be finished; the deadline does it where nobody does."""
+        span = self.telemetry.root(
+            parent,
+            {
+                semconv.REQUEST_ID: request.id,
+                semconv.REQUEST_MODEL: request.model,
+                semconv.TENANT_HASH: self._stops.keyring.digest("tenant", request.tenant)[:16],
+            },
+        )
+        flight = Flight(request, self._stops.modes.of(request), span, now_s=self._clock())
+        flight.timer = asyncio.get_running_loop().call_later(
+            request.deadline_s or self._deadline_s, self.finish, flight, Ending.ABANDONED
+        )
+        self.inflight += 1
+        return flight
+
+    def analyze(self, flight: Flight) -> RequestFacts:
+        """Stop 1: find facts and the key. Fails open: what cannot be analyzed is not cached."""
+        if flight.facts is not None:
+            return flight.facts
+        span = self.telemetry.child(semconv.SPAN_ANALYZE, flight.span)
+        key = None
+        try:
+            facts = self._stops.analyzer.analyze(flight.request)
+            if facts.cacheable and flight.mode is not Mode.OFF:
+                key = make_key(flight.request, self._stops.keyring)
+        except UncacheableError:
+            facts = RequestFacts(0, 0, "other", cacheable=False, semantic=False, reason="invalid_params")
+        except Exception as error:  # fail open
+            self.telemetry.dependency_error("analyzer", type(error).__name__)
+            facts = RequestFacts(0, 0, "other", cacheable=False, semantic=False, reason="analyzer_error")
+        flight.analyzed(facts, key)
+        flight.decide("analyze", facts.task, facts.reason, input_tokens=facts.input_tokens, cacheable=facts.cacheable)
+        annotate(
+            span,
+            {
+                semconv.ANALYZE_TASK: facts.task,
+                semconv.ANALYZE_INPUT_TOKENS: facts.input_tokens,
+                semconv.ANALYZE_CACHEABLE: facts.cacheable,
+                semconv.ANALYZE_REASON: facts.reason,
+            },
+        )
+        end_span(span)
+        return facts
+
+    async def lookup(self, flight: Flight) -> Lookup:
+        """Stop 2: look for an answer."""
+        return await self._stops.lookup.run(flight)
+
+    def check_room(self, flight: Flight) -> None:
+        """Refuse a miss that could not even wait.
+
+        Raises:
+            ShedError: the queue is full.
+        """
+        if flight.hit is None and flight.mode is Mode.SERVE and not self._follows(flight):
+            try:
+                self.gate.check_room(self._ticket(flight))
+            except ShedError as error:
+                self._shed(flight, error)
+                raise
+            except Exception as error:  # fail open, as in `admit`
+                self.telemetry.dependency_error("admission", type(error).__name__)
+
+    async def admit(self, flight: Flight) -> Hit | None:
+        """Stop 3: wait for a twin's answer or for a lease. Called again for every attempt.
+
+        Returns:
+            The hit to serve, None where the engine must be asked.
+
+        Raises:
+            ShedError: the queue is full, or the wait took too long.
+        """
+        if flight.hit is not None or flight.mode is not Mode.SERVE:
+            return flight.hit
+        span = self.telemetry.child(semconv.SPAN_ADMISSION, flight.span)
+        annotate(span, {semconv.QUEUE_DEPTH: self.gate.load.queued})
+        try:
+            if await self._twin(flight):
+                annotate(span, {semconv.ADMISSION_OUTCOME: "twin"})
+                return flight.hit
+            flight.release()
+            lease = await self.gate.acquire(self._ticket(flight), self._config.admission.queue_timeout_s)
+            annotate(span, {semconv.ADMISSION_OUTCOME: "admitted", semconv.QUEUE_WAIT: lease.waited_s})
+        except ShedError as error:
+            annotate(span, {semconv.ADMISSION_OUTCOME: "shed", semconv.SHED_REASON: error.reason})
+            self._shed(flight, error)
+            raise
+        except Exception as error:  # fail open: a broken ordering or limit must not hold a request back
+            annotate(span, {semconv.ADMISSION_OUTCOME: "open", semconv.ERROR_TYPE: type(error).__name__})
+            self.telemetry.dependency_error("admission", type(error).__name__)
+            flight.decide("admit", "open", type(error).__name__)
+            return None
+        finally:
+            end_span(span)
+        flight.leased(lease)
+        self.telemetry.seconds(semconv.METRIC_QUEUE_SECONDS, lease.waited_s)
+        flight.decide("admit", "admitted", waited_s=round(lease.waited_s, 6))
+        return None
+
+    def enter(self, flight: Flight, *, provider: str = "openai") -> dict[str, str]:
+        """Stop 4 begins: return the trace headers that make the engine our child."""
+        flight.entered(self.telemetry.engine_span(flight.span, flight.request.model, provider=provider))
+        return self.telemetry.inject(flight.engine_span, flight.span)
+
+    def finish(self, flight: Flight, ending: Ending) -> None:
+        """The call is over: give everything back and settle in the background. Idempotent."""
+        if not flight.ended(ending):
+            self._end_engine_span(flight)  # of an attempt that began after the flight's deadline
+            return
+        self.inflight -= 1
+        self._end_engine_span(flight)
+        key = flight.key
+        if key is not None and ending in (Ending.CANCELLED, Ending.ABANDONED):
+            self._stops.twins.hand_over(key.exact, flight.request.id)
+        settle = self.telemetry.child(semconv.SPAN_SETTLE, flight.span)
+        self.telemetry.count(semconv.METRIC_REQUESTS, status=flight.status.value, ending=ending.value)
+        if flight.hit is not None:
+            saved = flight.hit.entry.answer
+            self.telemetry.count(semconv.METRIC_TOKENS_SAVED, saved.input_tokens + saved.output_tokens)
+        end_span(flight.span, **{semconv.OUTCOME: flight.status.value, semconv.ENDING: ending.value})
+        task = asyncio.get_running_loop().create_task(
+            self._stops.settle.run(flight, settle, self._clock() - flight.started_s)
+        )
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def handle(self, request: Request, engine: Engine, parent: Context | None = None) -> Reply:
+        """Carry a request from end to end.
+
+        Raises:
+            ShedError: forebay refused it.
+            EngineError: the engine did.
+        """
+        flight = self.begin(request, parent)
+        try:
+            self.analyze(flight)
+            await self.lookup(flight)
+            hit = await self.admit(flight)
+            if hit is not None:
+                return self._from_cache(flight, hit)
+            headers = self.enter(flight)
+            if request.stream:
+                return Reply(request.id, flight.status, chunks=self._live(flight, engine, headers))
+            answer = await engine.complete(request, headers)
+            flight.answered(answer)
+            self.finish(flight, Ending.COMPLETE)
+            return Reply(request.id, flight.status, body=answer.body)
+        except asyncio.CancelledError:
+            self.finish(flight, Ending.CANCELLED)
+            raise
+        except BaseException:
+            self.finish(flight, Ending.FAILED)
+            raise
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for background work of ended flights, at most this long; then cancel what is left."""
+        pending = set(self._settling)
+        if pending:
+            _, late = await asyncio.wait(pending, timeout=timeout_s)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=1.0)
+
+    def _from_cache(self, flight: Flight, hit: Hit) -> Reply:
+        body = hit.entry.answer.body
+        self.finish(flight, Ending.COMPLETE)
+        if not flight.request.stream:
+            return Reply(flight.request.id, flight.status, body=body)
+        options = flight.request.params.get("stream_options")
+        with_usage = is_object(options) and bool(options.get("include_usage"))
+        return Reply(flight.request.id, flight.status, chunks=_replay(body, with_usage))
+
+    async def _live(
+        self, flight: Flight, engine: Engine, headers: Mapping[str, str]
+    ) -> AsyncGenerator[JsonObject, None]:
+        assembler: Assembler | None = Assembler()
+        ending = Ending.CANCELLED
+        stream = engine.stream(flight.request, headers)
+        try:
+            async for chunk in stream:
+                if flight.first_token():
+                    flight.engine_span.add_event(semconv.EVENT_FIRST_TOKEN)
+                if assembler is not None:
+                    assembler = self._collected(assembler, chunk)
+                yield chunk
+            if assembler is not None:
+                flight.answered(assembler.answer())
+            ending = Ending.COMPLETE
+        except Exception:
+            ending = Ending.FAILED
+            raise
+        finally:
+            try:
+                close = getattr(stream, "aclose", None)
+                if close is not None:
+                    await close()
+            finally:
+                self.finish(flight, ending)
+
+    def _collected(self, assembler: Assembler, chunk: JsonObject) -> Assembler | None:
+        try:
+            assembler.add(chunk)
+        except Exception as error:  # fail open: a chunk we cannot read goes to the caller, and nothing is kept
+            self.telemetry.dependency_error("stream", type(error).__name__)
+            return None
+        return assembler
+
+    async def _twin(self, flight: Flight) -> bool:
+        """Follow a twin; return whether it brought the answer."""
+        key = flight.key
+        if key is None or not self._shares(flight):
+            return False
+        found = await self._stops.twins.join(key.exact, flight.request.id, self._config.cache.twin_wait_s)
+        if isinstance(found, Turn):
+            flight.alone = found is Turn.ALONE
+            return False
+        flight.served_by(Hit(Tier.INFLIGHT, found, 1.0, 1.0, max(0.0, time() - found.created_s)))
+        flight.decide("admit", "twin", entry=found.id)
+        return True
+
+    def _shares(self, flight: Flight) -> bool:
+        controls = flight.request.controls
+        return (
+            self._config.cache.twins
+            and self._config.cache.exact is Mode.SERVE
+            and not flight.alone
+            and not controls.no_cache
+            and not controls.no_store
+            and flight.facts is not None
+            and flight.facts.cacheable
+        )
+
+    def _follows(self, flight: Flight) -> bool:
+        key = flight.key
+        return key is not None and self._shares(flight) and self._stops.twins.busy(key.exact)
+
+    @staticmethod
+    def _ticket(flight: Flight) -> Ticket:
+        tokens = flight.facts.input_tokens if flight.facts is not None else 0
+        return Ticket(flight.request.id, flight.request.tenant, flight.started_s, tokens)
+
+    def _shed(self, flight: Flight, error: ShedError) -> None:
+        flight.shed()
+        flight.decisions.append(Decision(flight.request.id, "admit", "shed", error.reason))
+        self.telemetry.count(semconv.METRIC_SHED, reason=error.reason)
+
+    @staticmethod
+    def _end_engine_span(flight: Flight) -> None:
+        if not flight.engine_span.is_recording():
+            return
+        answer: Answer | None = flight.answer
+        ok = flight.ending is Ending.COMPLETE
+        choices = answer.body.get("choices") if answer is not None else None
+        values = (
+            {}
+            if answer is None
+            else {
+                semconv.USAGE_INPUT: answer.input_tokens,
+                semconv.USAGE_OUTPUT: answer.output_tokens,
+                semconv.RESPONSE_ID: answer.body.get("id"),
+                semconv.RESPONSE_MODEL: answer.body.get("model"),
+                semconv.FINISH_REASONS: [str(c.get("finish_reason")) for c in _objects(choices)],
+            }
+        )
+        error = None if ok or flight.ending is None else flight.ending.value
+        end_span(flight.engine_span, error=error, **values)
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if is_object(item)] if is_array(value) else []
+
+
+async def _replay(body: JsonObject, include_usage: bool) -> AsyncGenerator[JsonObject, None]:
+    for chunk in replay(body, include_usage=include_usage):
+        yield chunk

@@ -1,0 +1,251 @@
+"""Protocols: what a registered component of each kind must be able to do.
+
+None has more than five methods. A component may also be a `Component` (it has something to open and
+close) or `Scannable` (a store whose entries can be listed). Policies get the time as an argument and keep
+no clock of their own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from opentelemetry.trace import TracerProvider
+
+    from .records import (
+        Answer,
+        Candidate,
+        Entry,
+        Health,
+        JsonObject,
+        Key,
+        Load,
+        Request,
+        RequestFacts,
+        Selector,
+        Ticket,
+        Vector,
+        Verdict,
+    )
+
+
+@runtime_checkable
+class Component(Protocol):
+    """Something with a life of its own: opened once, closed once, asked how it is."""
+
+    async def start(self) -> None:
+        """Open files and connections. Called inside the running event loop.
+
+        Raises:
+            AdapterError: it cannot work; the text says what to change.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Close everything. Called once, also after a failed `start`; must not raise."""
+        ...
+
+    async def check_ready(self) -> Sequence[Health]:
+        """Say how it is, without side effects a user would notice."""
+        ...
+
+
+@runtime_checkable
+class Analyzer(Protocol):
+    """Finds facts about a request. Pure and fast: it runs on the event loop for every request."""
+
+    def analyze(self, request: Request) -> RequestFacts:
+        """Return the facts. An exception makes the request pass through uncached."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns texts into unit vectors."""
+
+    @property
+    def model_id(self) -> str:
+        """Names model and version; kept with every vector."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of each vector."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Vector]:
+        """Return one unit vector (L2 norm 1, `dimension` floats) a text, in order.
+
+        Raises:
+            EmbedderError: the model failed.
+        """
+        ...
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Keeps entries. Methods raise `StoreError`; `PayloadError` marks one damaged entry."""
+
+    async def get(self, entry_id: str) -> Entry | None:
+        """Return the entry with this id, expired or not, or None."""
+        ...
+
+    async def search(self, key: Key, vector: Vector, embedder: str, limit: int) -> Sequence[Candidate]:
+        """Return the nearest entries of the same scope, context and embedder, best first, expired or not.
+
+        Entries that are damaged are left out. Similarity is the cosine.
+        """
+        ...
+
+    async def put(self, entry: Entry) -> None:
+        """Keep the entry in place of any with the same id; found by `get` and `search` from then on."""
+        ...
+
+    async def delete(self, selector: Selector) -> int:
+        """Delete what matches and return how many entries that were."""
+        ...
+
+    async def count(self, scope: str | None = None) -> int:
+        """Return how many entries a scope, or the whole store, holds. Cheap: asked for every request."""
+        ...
+
+
+@runtime_checkable
+class Scannable(Protocol):
+    """A store whose entries can be listed."""
+
+    def scan(self, selector: Selector) -> AsyncIterator[Entry]:
+        """Yield what matches, in no order, without the damaged ones."""
+        ...
+
+
+@runtime_checkable
+class Acceptance(Protocol):
+    """Decides whether a candidate may answer a question."""
+
+    def judge(self, question: str, candidate: Candidate) -> Verdict:
+        """Return the verdict on a candidate of the same scope and context."""
+        ...
+
+
+@runtime_checkable
+class AnswerCheck(Protocol):
+    """Decides whether an answer may be kept: the write gate."""
+
+    def refuse(self, request: Request, answer: Answer) -> str | None:
+        """Return None, or a bounded label that says why the answer must not be kept."""
+        ...
+
+
+@runtime_checkable
+class Ordering(Protocol):
+    """The queue's order: who is next."""
+
+    def push(self, ticket: Ticket) -> None:
+        """Add a waiting ticket."""
+        ...
+
+    def peek(self, now_s: float) -> Ticket | None:
+        """Return who is next without taking it out, None where nobody waits."""
+        ...
+
+    def remove(self, ticket_id: str) -> bool:
+        """Take a ticket out: it was let in, or its caller left. Return whether it was waiting."""
+        ...
+
+    def __len__(self) -> int:
+        """How many wait."""
+        ...
+
+
+@runtime_checkable
+class Limit(Protocol):
+    """How much may be inside the engine."""
+
+    def admits(self, ticket: Ticket, load: Load) -> bool:
+        """Return whether this ticket may go in now."""
+        ...
+
+
+@runtime_checkable
+class Expiry(Protocol):
+    """How long an answer may be served."""
+
+    def lifetime_s(self, request: Request, facts: RequestFacts, answer: Answer) -> float:
+        """Return the lifetime in seconds; 0 means do not keep it."""
+        ...
+
+
+@runtime_checkable
+class Eviction(Protocol):
+    """Which entries to drop when room is short."""
+
+    def added(self, entry_id: str, size_bytes: int, cost: float, now_s: float) -> Sequence[str]:
+        """Note a kept entry and return the ids to drop so that the capacity holds."""
+        ...
+
+    def touched(self, entry_id: str, now_s: float) -> None:
+        """Note that an entry was served."""
+        ...
+
+    def removed(self, entry_id: str) -> None:
+        """Note that an entry is gone for another reason."""
+        ...
+
+    def snapshot(self) -> JsonObject:
+        """Return the state as JSON."""
+        ...
+
+    def restore(self, state: JsonObject) -> None:
+        """Take over a state that `snapshot` returned."""
+        ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Computes answers."""
+
+    async def complete(self, request: Request, headers: Mapping[str, str]) -> Answer:
+        """Return a whole answer.
+
+        Args:
+            request: what to compute.
+            headers: sent along (trace context).
+
+        Raises:
+            EngineError: the engine refused or failed; `status` tells.
+        """
+        ...
+
+    def stream(self, request: Request, headers: Mapping[str, str]) -> AsyncIterator[JsonObject]:
+        """Yield OpenAI ``chat.completion.chunk`` objects; closing the iterator stops the engine."""
+        ...
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """Takes spans somewhere, for hosts that have no tracer provider of their own."""
+
+    def provider(self) -> TracerProvider:
+        """Return the provider to make spans with; it is never set as the process's global one."""
+        ...
+
+    def shutdown(self, timeout_s: float) -> None:
+        """Send what is left within the time, then give up. Must not raise."""
+        ...
+
+
+@runtime_checkable
+class Command(Protocol):
+    """A sub-command of ``forebay``."""
+
+    @property
+    def help(self) -> str:
+        """One line for ``forebay --help``."""
+        ...
+
+    def run(self, args: Sequence[str]) -> int:
+        """Run with the words after the command's name; return the exit status."""
+        ...

@@ -1,0 +1,239 @@
+"""The runtime: builds what the config names, starts it, hands out the pipeline, stops it.
+
+Starting fails only on what the operator can act on before traffic comes: a wrong setting, an unknown plugin,
+a missing extra. A store or embedder that is down at start is reported and retried; requests go on without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from . import registry as kinds
+from .background import BackgroundCaller
+from .breaker import Breaker
+from .errors import ConfigError, PluginError
+from .explain import Explainer
+from .gate import Gate
+from .keeper import Keeper
+from .keys import Keyring
+from .lookup import LookupStop
+from .modes import Modes
+from .narrow import is_array
+from .observers import ObserverCaller
+from .pipeline import Pipeline, Stops
+from .plugin_manager import PluginManager
+from .protocols import Component
+from .records import Check, Health, Mode, Started
+from .registry import Build
+from .settle import SettleStop
+from .state import StateStore
+from .telemetry import Telemetry
+from .twins import Twins
+from .version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from .config import Config, Spec
+    from .protocols import Embedder, Engine, Exporter
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+READ_DEADLINE_S: Final = 0.25
+CLOSE_DEADLINE_S: Final = 5.0
+"""For each part: one that hangs must not hold a shutdown up."""
+
+
+class Runtime:
+    """Everything one process runs.
+
+    Args:
+        config: validated settings.
+        plugins: loaded plugins; the installed ones that the config names by default.
+
+    Raises:
+        ConfigError, PluginError: something the config names cannot be built.
+    """
+
+    def __init__(self, config: Config, plugins: PluginManager | None = None) -> None:
+        self.config = config
+        self.plugins = plugins or PluginManager.from_entry_points(config.plugins)
+        self.state_dir = prepare_state_dir(config.state_dir)
+        secret = config.secret
+        self.keyring = Keyring.from_secret(secret) if secret else Keyring.from_state_dir(self.state_dir)
+        self.telemetry = Telemetry(
+            enabled=config.telemetry.enabled, trust_inbound=config.telemetry.trust_inbound_traceparent
+        )
+        self.state = StateStore(self.state_dir / "state.db")
+        self.plugins.register(Explainer(self.state), "explain")
+        self.observers = ObserverCaller(self.plugins.observers(), telemetry=self.telemetry)
+        self.modes = Modes(config, self.state_dir)
+        self._build = Build(self.state_dir, self.keyring, self.telemetry)
+        self._parts: list[Component] = []
+        self.embedder = self._embedder()
+        dimension = self.embedder.dimension if self.embedder is not None else 0
+        self._build = Build(self.state_dir, self.keyring, self.telemetry, dimension)
+        self.engine: Engine | None = (
+            self._make(kinds.ENGINE, config.engine, "engine") if config.engine is not None else None
+        )
+        self._exporter: Exporter | None = (
+            self._make(kinds.EXPORTER, config.telemetry.exporter, "telemetry.exporter")
+            if config.telemetry.exporter is not None
+            else None
+        )
+        self.keeper = Keeper(
+            self._make(kinds.STORE, config.store, "store"),
+            self._make(kinds.EVICTION, config.eviction, "eviction"),
+            Breaker("store", self.telemetry),
+            read_deadline_s=min(READ_DEADLINE_S, config.cache.lookup_deadline_ms / 1000),
+        )
+        self.pipeline = self._pipeline()
+        self.background = (
+            BackgroundCaller(self.pipeline, self.engine, config.background) if self.engine is not None else None
+        )
+        self.problems: list[str] = []
+
+    async def start(self) -> None:
+        """Open everything inside the running loop. What is down is noted in `problems`."""
+        if self._exporter is not None and not Telemetry.host_has_provider():
+            self.telemetry.bind(self._exporter.provider())
+        for part in self._parts:
+            await self._open(part.start)
+        await self._open(self.keeper.start)
+        components = {name: spec.type for name, spec in self.specs()}
+        await self.observers.fire("startup", Started(__version__, str(self.state_dir), components))
+
+    async def stop(self) -> None:
+        """Finish background work and close everything, within a bounded time."""
+        await self.pipeline.drain(timeout_s=5.0)
+        await self.observers.fire("shutdown")
+        for close in (*(part.stop for part in reversed(self._parts)), self.keeper.stop):
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(CLOSE_DEADLINE_S):
+                    await close()
+        await asyncio.to_thread(self.state.close)
+        exporter = self._exporter
+        if exporter is not None:
+            timeout = self.config.telemetry.shutdown_timeout_s
+            # abandoned after its time: a collector that hangs must not hold a shutdown up
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout + 0.2):
+                    await asyncio.to_thread(exporter.shutdown, timeout)
+
+    async def check_ready(self, *, thorough: bool = False) -> Sequence[Health]:
+        """Return the findings of every component and plugin; thorough ones may take a minute."""
+        found: list[Health] = []
+        for part in (*self._parts, self.keeper.store):
+            if isinstance(part, Component):
+                try:
+                    async with asyncio.timeout(5.0):
+                        found.extend(await part.check_ready())
+                except Exception as error:
+                    found.append(Health(type(part).__name__, ok=False, detail=f"{type(error).__name__}: {error}"))
+        for findings in await self.observers.fire("check_ready", Check(thorough), timeout_s=90.0 if thorough else None):
+            found.extend(_healths(findings))
+        tripped = self.observers.tripped()
+        if tripped:
+            found.append(
+                Health("plugins", ok=False, detail=f"left out for a while: {', '.join(tripped)}", required=False)
+            )
+        return found
+
+    def specs(self) -> list[tuple[str, Spec]]:
+        """Return the configured components by their place in the config."""
+        config = self.config
+        named = [
+            ("analyzer", config.analyzer),
+            ("embedder", config.embedder),
+            ("store", config.store),
+            ("acceptance", config.acceptance),
+            ("ordering", config.ordering),
+            ("limit", config.limit),
+            ("expiry", config.expiry),
+            ("eviction", config.eviction),
+        ]
+        if config.engine is not None:
+            named.append(("engine", config.engine))
+        return named
+
+    def _pipeline(self) -> Pipeline:
+        config, telemetry, twins = self.config, self.telemetry, Twins()
+        gate = Gate(
+            self._make(kinds.ORDERING, config.ordering, "ordering"),
+            self._make(kinds.LIMIT, config.limit, "limit"),
+            max_queue=config.admission.max_queue,
+        )
+        lookup = LookupStop(
+            keeper=self.keeper,
+            embedder=self.embedder,
+            acceptance=self._make(kinds.ACCEPTANCE, config.acceptance, "acceptance"),
+            twins=twins,
+            config=config.cache,
+            telemetry=telemetry,
+            embed_breaker=Breaker("embedder", telemetry),
+        )
+        settle = SettleStop(
+            keeper=self.keeper,
+            lookup=lookup,
+            checks=[
+                self._make(kinds.ANSWER_CHECK, spec, f"answer_checks.{index}")
+                for index, spec in enumerate(config.answer_checks)
+            ],
+            expiry=self._make(kinds.EXPIRY, config.expiry, "expiry"),
+            twins=twins,
+            keyring=self.keyring,
+            config=config.cache,
+            observers=self.observers,
+            telemetry=telemetry,
+        )
+        analyzer = self._make(kinds.ANALYZER, config.analyzer, "analyzer")
+        stops = Stops(analyzer, lookup, gate, settle, twins, self.modes, self.keyring, telemetry)
+        return Pipeline(stops, config, flight_deadline_s=config.litellm.flight_deadline_s)
+
+    def _embedder(self) -> Embedder | None:
+        if self.config.cache.semantic is Mode.OFF:
+            return None
+        return self._make(kinds.EMBEDDER, self.config.embedder, "embedder")
+
+    def _make(self, kind: kinds.Kind[T], spec: Spec, path: str) -> T:
+        made = self.plugins.registry.build(kind, spec.type, spec.settings, self._build, path=path)
+        if isinstance(made, Component) and kind is not kinds.STORE:  # the keeper opens the store
+            self._parts.append(made)
+        return made
+
+    async def _open(self, start: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await start()
+        except (ConfigError, PluginError):
+            raise
+        except Exception as error:
+            self.problems.append(str(error) or type(error).__name__)
+            log.warning("starting without it: %s", self.problems[-1])
+
+
+def _healths(findings: Any) -> list[Health]:
+    many: Sequence[Any] = findings if is_array(findings) else [findings]
+    return [item for item in many if isinstance(item, Health)]
+
+
+def prepare_state_dir(name: str) -> Path:
+    """Make the state folder.
+
+    Raises:
+        ConfigError: it cannot be made or written to.
+    """
+    path = Path(name).expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be written to ({error.strerror}); point it at a folder this user owns", path="state_dir"
+        ) from None
+    return path.resolve()

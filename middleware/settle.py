@@ -1,0 +1,213 @@
+"""The settle stop: answer checks, write gate, twins, store, evict, tell the observers.
+
+It runs after the caller has its answer; nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import replace
+from time import time
+from typing import TYPE_CHECKING, Final
+
+from . import semconv
+from .errors import ForebayError
+from .modes import narrower
+from .payload import encode_entry
+from .records import Ending, Entry, Finished, Hit, Miss, Mode, Stored
+from .telemetry import annotate, end_span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.trace import Span
+
+    from .config import CacheConfig
+    from .flight import Flight
+    from .keeper import Keeper
+    from .keys import Keyring
+    from .lookup import LookupStop
+    from .observers import ObserverCaller
+    from .protocols import AnswerCheck, Expiry
+    from .records import Answer, Evicted, Key, RequestFacts
+    from .telemetry import Telemetry
+    from .twins import Twins
+
+log = logging.getLogger(__name__)
+CANDIDATE_GRACE_S: Final = 0.5
+"""How long a complete call may still bring its answer: hosts hand it over in a task of their own."""
+EMBED_DEADLINE_S: Final = 5.0
+
+
+class SettleStop:
+    """Ends a flight."""
+
+    def __init__(
+        self,
+        *,
+        keeper: Keeper,
+        lookup: LookupStop,
+        checks: Sequence[AnswerCheck],
+        expiry: Expiry,
+        twins: Twins,
+        keyring: Keyring,
+        config: CacheConfig,
+        observers: ObserverCaller,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self._keeper = keeper
+        self._lookup = lookup
+        self._checks = checks
+        self._expiry = expiry
+        self._twins = twins
+        self._keyring = keyring
+        self._config = config
+        self._observers = observers
+        self._telemetry = telemetry
+        self._clock = clock
+
+    async def run(self, flight: Flight, span: Span, duration_s: float) -> None:
+        """Settle a flight that has ended; called once."""
+        stored: Entry | None = None
+        evicted: list[Evicted] = []
+        try:
+            entry, reason = await self._candidate(flight)
+            if flight.key is not None:
+                self._twins.answered(flight.key.exact, flight.request.id, entry)
+            if entry is not None:
+                stored, evicted, reason = await self._store(flight, entry, span)
+            self._report(flight, stored, reason, evicted, span)
+        except Exception as error:  # nobody waits for this; it is counted and traced
+            self._telemetry.dependency_error("settle", type(error).__name__)
+            annotate(span, {semconv.ERROR_TYPE: type(error).__name__})
+            log.debug("settling failed", exc_info=True)
+        finally:
+            if flight.key is not None:
+                self._twins.answered(flight.key.exact, flight.request.id, None)
+            end_span(span)
+            flight.settled.set()
+        await self._tell(flight, stored, evicted, duration_s)
+
+    async def _candidate(self, flight: Flight) -> tuple[Entry | None, str]:
+        """Return the entry to keep, or None and why not."""
+        skip = self._skip(flight)
+        if skip is not None or flight.key is None or flight.facts is None:
+            return None, skip or "not_cacheable"
+        if flight.answer is None:
+            try:
+                async with asyncio.timeout(CANDIDATE_GRACE_S):
+                    await flight.candidate.wait()
+            except TimeoutError:
+                return None, "no_answer_seen"
+        answer = flight.answer
+        if answer is None:
+            return None, "no_answer_seen"
+        for check in self._checks:
+            refused = check.refuse(flight.request, answer)
+            if refused is not None:
+                return None, refused
+        return self._entry(flight, flight.key, flight.facts, answer)
+
+    @staticmethod
+    def _skip(flight: Flight) -> str | None:
+        if flight.mode is Mode.OFF:
+            return "bypass"
+        if flight.ending is not Ending.COMPLETE:
+            return "client_cancelled" if flight.ending is Ending.CANCELLED else "not_complete"
+        if isinstance(flight.lookup, Hit):
+            return "hit"
+        if flight.facts is None or not flight.facts.cacheable:
+            return flight.facts.reason if flight.facts is not None else "not_cacheable"
+        if isinstance(flight.lookup, Miss) and flight.lookup.reason == "edited":
+            return "edited"
+        return "no_store" if flight.request.controls.no_store else None
+
+    def _entry(self, flight: Flight, key: Key, facts: RequestFacts, answer: Answer) -> tuple[Entry | None, str]:
+        lifetime = self._expiry.lifetime_s(flight.request, facts, answer)
+        if flight.request.controls.ttl_s is not None:
+            lifetime = min(lifetime, flight.request.controls.ttl_s)
+        if not lifetime > 0:  # neither is NaN
+            return None, "no_lifetime"
+        now = self._clock()
+        entry = Entry(
+            id=key.exact,
+            scope=key.scope,
+            context=key.context,
+            question=key.text,
+            answer=answer,
+            model=flight.request.model,
+            tenant=self._keyring.digest("tenant", flight.request.tenant),
+            created_s=now,
+            expires_s=now + lifetime,
+            cost=float(answer.input_tokens + answer.output_tokens),
+        )
+        return entry, ""
+
+    async def _store(self, flight: Flight, entry: Entry, span: Span) -> tuple[Entry | None, list[Evicted], str]:
+        """Embed and keep; an answer that could not be embedded is kept for exact hits."""
+        vector = flight.vector
+        facts = flight.facts
+        wanted = narrower(flight.mode, self._config.semantic) is not Mode.OFF
+        if vector is None and wanted and facts is not None and facts.semantic and self._lookup.embedder_id:
+            try:
+                vector = await self._lookup.embed(entry.question, span, EMBED_DEADLINE_S)
+            except Exception:  # the breaker counted it
+                vector = None
+        embedder = self._lookup.embedder_id if vector is not None else ""
+        size = len(encode_entry(entry, self._keyring))
+        entry = replace(entry, vector=vector, embedder=embedder, size_bytes=size)
+        try:
+            evicted = await self._keeper.put(entry)
+        except (ForebayError, TimeoutError) as error:
+            return None, [], "timeout" if isinstance(error, TimeoutError) else "store_error"
+        annotate(span, {semconv.WRITE_TTL: entry.expires_s - entry.created_s})
+        return entry, evicted, ""
+
+    def _report(
+        self, flight: Flight, stored: Entry | None, reason: str, evicted: Sequence[Evicted], span: Span
+    ) -> None:
+        outcome = "stored" if stored is not None else "skipped"
+        flight.decide("settle", outcome, reason)
+        self._telemetry.count(semconv.METRIC_WRITES, outcome=outcome, skip_reason=reason)
+        for reason_gone, number in Counter(gone.reason for gone in evicted).items():
+            self._telemetry.count(semconv.METRIC_EVICTIONS, number, reason=reason_gone)
+        annotate(
+            span,
+            {
+                semconv.WRITE_OUTCOME: outcome,
+                semconv.WRITE_SKIP_REASON: reason or None,
+                semconv.WRITE_EVICTED: len(evicted) or None,
+            },
+        )
+
+    async def _tell(self, flight: Flight, stored: Entry | None, evicted: Sequence[Evicted], duration_s: float) -> None:
+        fire = self._observers.fire
+        if self._observers.has("decision_made"):
+            for decision in flight.decisions:
+                await fire("decision_made", decision)
+        if stored is not None:
+            await fire("entry_stored", Stored(stored.id, stored.scope, stored.size_bytes, stored.expires_s))
+        for gone in evicted:
+            await fire("entry_evicted", gone)
+        await fire("request_finished", finished(flight, duration_s))
+
+
+def finished(flight: Flight, duration_s: float) -> Finished:
+    """Return the record of an ended flight."""
+    hit = flight.hit
+    answer = hit.entry.answer if hit is not None else flight.answer
+    return Finished(
+        request_id=flight.request.id,
+        model=flight.request.model,
+        tenant=flight.request.tenant,
+        status=flight.status,
+        ending=flight.ending or Ending.ABANDONED,
+        duration_s=duration_s,
+        input_tokens=answer.input_tokens if answer is not None else 0,
+        output_tokens=answer.output_tokens if answer is not None else 0,
+        miss_reason=flight.lookup.reason if isinstance(flight.lookup, Miss) else "",
+        decisions=tuple(flight.decisions),
+    )

@@ -1,0 +1,167 @@
+"""Spans and metrics through the OpenTelemetry API.
+
+The host's provider is used where there is one and never replaced; the SDK is not imported here. A request
+has one root span, `forebay.request`, and one child a stop. Where the root is not sampled no child is made and
+no attribute set (about 1 µs a span instead of 8), but the trace context still travels to the engine.
+Labels are bounded: model names beyond the first hundred count as "other".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import metrics, trace
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from . import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import TracerProvider
+
+log = logging.getLogger(__name__)
+Attributes = dict[str, Any]
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+_MODELS: Final = 100
+
+
+class Telemetry:
+    """Makes spans and counts things. Never raises into a request.
+
+    Args:
+        enabled: False makes every span invalid and every counter local only.
+        trust_inbound: whether a caller's ``traceparent`` becomes our parent.
+    """
+
+    def __init__(self, *, enabled: bool = True, trust_inbound: bool = True) -> None:
+        self.enabled = enabled
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self._trust_inbound = trust_inbound
+        self._tracer = trace.get_tracer("forebay")
+        self._models: set[str] = set()
+        meter = metrics.get_meter("forebay")
+        counters = (
+            semconv.METRIC_REQUESTS,
+            semconv.METRIC_LOOKUPS,
+            semconv.METRIC_WRITES,
+            semconv.METRIC_EVICTIONS,
+            semconv.METRIC_TOKENS_SAVED,
+            semconv.METRIC_SHED,
+            semconv.METRIC_DEPENDENCY_ERRORS,
+            semconv.METRIC_PLUGIN_ERRORS,
+        )
+        self._counters = {name: meter.create_counter(name) for name in counters}
+        seconds = (semconv.METRIC_LOOKUP_SECONDS, semconv.METRIC_QUEUE_SECONDS)
+        self._histograms = {name: meter.create_histogram(name, unit="s") for name in seconds}
+
+    def bind(self, provider: TracerProvider) -> None:
+        """Use this provider; for hosts that have none of their own."""
+        self._tracer = provider.get_tracer("forebay")
+
+    @staticmethod
+    def host_has_provider() -> bool:
+        """Return whether the host process has set a tracer provider."""
+        return not isinstance(trace.get_tracer_provider(), (trace.ProxyTracerProvider, trace.NoOpTracerProvider))
+
+    def parent_of(self, span: object, headers: Mapping[str, str]) -> Context | None:
+        """Return the parent context: a host's span where it is one, else the caller's ``traceparent``."""
+        if isinstance(span, Span) and span.get_span_context().is_valid:
+            return trace.set_span_in_context(span)
+        if not self._trust_inbound:
+            return None
+        carrier = {k.lower(): v for k, v in headers.items() if k.lower() in ("traceparent", "tracestate")}
+        return _PROPAGATOR.extract(carrier) if carrier else None
+
+    def root(self, parent: Context | None, attributes: Attributes) -> Span:
+        """Start the span of a request."""
+        return self._start(semconv.SPAN_REQUEST, parent, SpanKind.INTERNAL, attributes)
+
+    def child(self, name: str, parent: Span, kind: SpanKind = SpanKind.INTERNAL, **attributes: Any) -> Span:
+        """Start a span below another; an invalid span where the other is not recorded."""
+        if not parent.is_recording():
+            return INVALID_SPAN
+        return self._start(name, trace.set_span_in_context(parent), kind, attributes)
+
+    def engine_span(self, root: Span, model: str, *, provider: str) -> Span:
+        """Start the inference span ``chat MODEL``; the engine becomes its child through `inject`."""
+        attributes: Attributes = {
+            semconv.OPERATION: "chat",
+            semconv.REQUEST_MODEL: model,
+            semconv.PROVIDER: provider,
+        }
+        if not root.is_recording():
+            return INVALID_SPAN
+        return self._start(f"chat {model}", trace.set_span_in_context(root), SpanKind.CLIENT, attributes)
+
+    def inject(self, *spans: Span) -> dict[str, str]:
+        """Return trace headers for the first valid span, {} where none is."""
+        for span in spans:
+            if span.get_span_context().is_valid:
+                carrier: dict[str, str] = {}
+                _PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
+                return carrier
+        return {}
+
+    def count(self, metric: str, amount: int = 1, **labels: str) -> None:
+        """Add to a counter; labels must come from a bounded set."""
+        if "model" in labels:
+            labels["model"] = self._model(labels["model"])
+        self.counts[(metric, *(f"{k}={v}" for k, v in sorted(labels.items())))] += amount
+        if self.enabled:
+            self._counters[metric].add(amount, labels)
+
+    def seconds(self, metric: str, value_s: float, **labels: str) -> None:
+        """Record a duration."""
+        if self.enabled:
+            self._histograms[metric].record(value_s, labels)
+
+    def dependency_error(self, dependency: str, error: str) -> None:
+        """Count a failure of something forebay talks to."""
+        self.count(semconv.METRIC_DEPENDENCY_ERRORS, dependency=dependency, error=error)
+
+    def plugin_error(self, plugin: str, hook: str, error: str) -> None:
+        """Count a failure of a plugin."""
+        self.count(semconv.METRIC_PLUGIN_ERRORS, plugin=plugin, hook=hook, error=error)
+
+    def _start(self, name: str, parent: Context | None, kind: SpanKind, attributes: Attributes) -> Span:
+        if not self.enabled:
+            return INVALID_SPAN
+        try:
+            span = self._tracer.start_span(name, context=parent, kind=kind)
+            if span.is_recording():
+                span.set_attributes(attributes)
+        except Exception:  # a host's sampler or processor may be broken; the request must not be
+            log.debug("span %s could not be started", name, exc_info=True)
+            return INVALID_SPAN
+        return span
+
+    def _model(self, name: str) -> str:
+        if name not in self._models:
+            if len(self._models) >= _MODELS:
+                return "other"
+            self._models.add(name)
+        return name
+
+
+def end_span(span: Span, *, error: str | None = None, **attributes: Any) -> None:
+    """Set attributes (None is left out), mark an error and end a span; safe to call on an ended one."""
+    if span.is_recording():
+        annotate(span, attributes)
+        if error is not None:
+            span.set_attribute(semconv.ERROR_TYPE, error)
+            span.set_status(StatusCode.ERROR)
+        try:
+            span.end()
+        except Exception:  # a host's processor may be broken; the request must not be
+            log.debug("a span could not be ended", exc_info=True)
+
+
+def annotate(span: Span, values: Mapping[str, Any]) -> None:
+    """Set attributes whose names have dots; None is left out."""
+    if span.is_recording():
+        span.set_attributes({key: value for key, value in values.items() if value is not None})

@@ -1,0 +1,104 @@
+"""In-flight twins: equal requests share one computation.
+
+The first with a key leads, later ones follow. A leader that answers wakes all followers with the answer. A
+leader whose caller left hands over to the first follower. A leader that failed releases its followers to run
+on their own: electing a new leader then would fail them one after another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .records import Entry
+
+
+class Turn(StrEnum):
+    """What a follower does when it is woken without an answer."""
+
+    LEAD = "lead"
+    ALONE = "alone"
+
+
+@dataclass(slots=True)
+class _Group:
+    leader: str
+    followers: dict[str, asyncio.Future[Entry | Turn]] = field(
+        default_factory=dict[str, "asyncio.Future[Entry | Turn]"]
+    )
+
+
+class Twins:
+    """The groups of equal requests in flight. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, _Group] = {}
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def leads(self, key: str, flight_id: str) -> bool:
+        """Return whether this flight leads the key's group."""
+        group = self._groups.get(key)
+        return group is not None and group.leader == flight_id
+
+    def busy(self, key: str) -> bool:
+        """Return whether somebody is computing this key."""
+        return key in self._groups
+
+    async def join(self, key: str, flight_id: str, timeout_s: float) -> Entry | Turn:
+        """Lead the key's group, or follow its leader until it ends.
+
+        Args:
+            key: `Key.exact`.
+            timeout_s: how long to follow; after that the follower runs alone.
+
+        Returns:
+            The leader's answer; `Turn.LEAD` for the one who must compute it; `Turn.ALONE` for one who must
+            compute for itself only.
+        """
+        group = self._groups.get(key)
+        if group is None or group.leader == flight_id:
+            self._groups[key] = group or _Group(flight_id)
+            return Turn.LEAD
+        future: asyncio.Future[Entry | Turn] = asyncio.get_running_loop().create_future()
+        group.followers[flight_id] = future
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            return future.result() if future.done() and not future.cancelled() else Turn.ALONE
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.result() is Turn.LEAD:
+                self.hand_over(key, flight_id)  # elected at the very moment its caller left
+            raise
+        finally:
+            group.followers.pop(flight_id, None)
+
+    def answered(self, key: str, flight_id: str, entry: Entry | None) -> int:
+        """End a led group: with an answer, or with None where it failed. Return how many followed."""
+        if not self.leads(key, flight_id):
+            return 0
+        group = self._groups.pop(key)
+        woken = 0
+        for future in group.followers.values():
+            if not future.done():
+                future.set_result(Turn.ALONE if entry is None else entry)
+                woken += 1
+        return woken
+
+    def hand_over(self, key: str, flight_id: str) -> None:
+        """Give up leading without an answer: the first follower leads, or the group ends."""
+        if not self.leads(key, flight_id):
+            return
+        group = self._groups[key]
+        for follower, future in list(group.followers.items()):
+            del group.followers[follower]
+            if not future.done():
+                group.leader = follower
+                future.set_result(Turn.LEAD)
+                return
+        del self._groups[key]
