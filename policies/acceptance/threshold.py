@@ -1,0 +1,38 @@
+"""Accept a candidate whose vector is near enough and whose words do not speak against it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...middleware.records import Verdict
+from .evidence import conflict_of
+
+if TYPE_CHECKING:
+    from ...middleware.records import Candidate
+
+DEFAULT_THRESHOLD: Final = 0.88
+"""The lowest cosine of MiniLM vectors at which the evidence let none of 148 hard negatives of fow-cache through."""
+
+
+class ThresholdAcceptance:
+    """Cosine at or above a threshold, and no lexical conflict.
+
+    A conflict refuses at any similarity. The reason of a verdict is ``accepted``, ``below_threshold`` (also for a
+    similarity that is not a number) or a label of `evidence.conflict_of`.
+
+    Args:
+        threshold: lowest cosine similarity to accept, in [-1, 1]; it belongs to one embedder.
+    """
+
+    def __init__(self, *, threshold: float = DEFAULT_THRESHOLD) -> None:
+        self._threshold = threshold
+
+    def judge(self, question: str, candidate: Candidate) -> Verdict:
+        """Return the verdict; its confidence is the similarity where accepted, clamped to [0, 1], else 0."""
+        similarity = candidate.similarity
+        if not similarity >= self._threshold:  # "not >=" refuses NaN, which "<" would let through
+            return Verdict(accepted=False, confidence=0.0, reason="below_threshold")
+        conflict = conflict_of(question, candidate.entry.question)
+        if conflict is not None:
+            return Verdict(accepted=False, confidence=0.0, reason=conflict)
+        return Verdict(accepted=True, confidence=min(max(similarity, 0.0), 1.0), reason="accepted")

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from forebay.policies.analysis.task import task_of
+
+
+@pytest.mark.parametrize(
+    ("text", "task"),
+    [
+        ("Translate 'good morning' to French", "translate"),
+        ("How do you say cat in Spanish?", "translate"),
+        ("Summarize this article in three sentences: …", "summarise"),
+        ("Give me a summary of Hamlet", "summarise"),
+        ("Classify this review as positive or negative: …", "classify"),
+        ("What is the sentiment of this sentence?", "classify"),
+        ("Extract all phone numbers from the text below", "extract"),
+        ("Write a Python function that reverses a list", "code"),
+        ("How do I sort a list in Rust?", "code"),
+        ("Why does this fail?\n```\nx = 1\n```", "code"),
+        ("What is 12 * 7?", "math"),
+        ("Solve for x: 2x = 10", "math"),
+        ("What's 15% of 200?", "math"),
+        ("What is the capital of France?", "question"),
+        ("please tell me who wrote Hamlet", "question"),
+        ("The capital of France is?", "question"),
+        ("hello there", "chat"),
+        ("Thanks, that helped", "chat"),
+        ("Write a poem about spring", "other"),
+        ("", "other"),
+    ],
+)
+def test_task(text: str, task: str) -> None:
+    assert task_of(text) == task
+
+
+@pytest.mark.parametrize("unit", ["write ", "1 - ", "how do you say ", "please ", "a\n", "`", " "])
+def test_long_texts_are_quick(unit: str) -> None:
+    began = time.process_time()
+    task_of(unit * 100_000)
+    assert time.process_time() - began < 0.5

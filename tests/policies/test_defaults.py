@@ -1,0 +1,95 @@
+"""The names that the configuration uses by default are registered, and what they name can be built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forebay.middleware.config import Config
+from forebay.middleware.errors import ConfigError
+from forebay.middleware.keys import Keyring
+from forebay.middleware.registry import (
+    ACCEPTANCE,
+    ANALYZER,
+    ANSWER_CHECK,
+    EMBEDDER,
+    ENGINE,
+    EVICTION,
+    EXPIRY,
+    LIMIT,
+    ORDERING,
+    Build,
+    Kind,
+    Registry,
+)
+from forebay.middleware.telemetry import Telemetry
+from forebay.plugins import acceptance, admission, analysis, embedding, engines, keeping
+
+CONFIG = Config()
+DEFAULTS = [
+    (ANALYZER, CONFIG.analyzer.type),
+    (EMBEDDER, CONFIG.embedder.type),
+    (ACCEPTANCE, CONFIG.acceptance.type),
+    (ORDERING, CONFIG.ordering.type),
+    (LIMIT, CONFIG.limit.type),
+    (EXPIRY, CONFIG.expiry.type),
+    (EVICTION, CONFIG.eviction.type),
+    *((ANSWER_CHECK, spec.type) for spec in CONFIG.answer_checks),
+]
+
+
+@pytest.fixture
+def registry() -> Registry:
+    made = Registry()
+    for plugin in (acceptance, admission, analysis, embedding, engines, keeping):
+        plugin.register_components(made.registrar(plugin.__name__))
+    return made
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    return Build(tmp_path, Keyring.from_secret("of a test of defaults"), Telemetry(enabled=False))
+
+
+@pytest.mark.parametrize(("kind", "name"), DEFAULTS)
+def test_defaults_need_no_settings(registry: Registry, build: Build, kind: Kind[Any], name: str) -> None:
+    assert isinstance(registry.build(kind, name, {}, build), kind.protocol)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "settings"),
+    [
+        (ACCEPTANCE, "threshold", {"threshold": 0.95}),
+        (EMBEDDER, "hashing", {"dimension": 64}),
+        (EMBEDDER, "minilm", {"threads": 2, "memo": 0}),
+        (LIMIT, "fixed", {"max_inflight": 8}),
+        (EXPIRY, "fixed", {"ttl_s": 60}),
+        (EVICTION, "lru", {"max_entries": 10, "max_bytes": 1000}),
+        (ENGINE, "openai", {"base_url": "http://127.0.0.1:8000/v1", "api_key": "k", "timeout_s": 5, "model": "m"}),
+    ],
+)
+def test_settings(registry: Registry, build: Build, kind: Kind[Any], name: str, settings: dict[str, Any]) -> None:
+    assert isinstance(registry.build(kind, name, settings, build), kind.protocol)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "settings", "path"),
+    [
+        (ACCEPTANCE, "threshold", {"threshold": 1.5}, "threshold"),
+        (EMBEDDER, "hashing", {"dimension": 1}, "dimension"),
+        (LIMIT, "fixed", {}, "max_inflight"),
+        (LIMIT, "fixed", {"max_inflight": 0}, "max_inflight"),
+        (EXPIRY, "fixed", {"ttl_s": float("inf")}, "ttl_s"),
+        (EVICTION, "lru", {"max_entries": 0}, "max_entries"),
+        (ENGINE, "openai", {}, "base_url"),
+        (ENGINE, "openai", {"base_url": "127.0.0.1:8000"}, "base_url"),
+    ],
+)
+def test_wrong_settings_are_named(
+    registry: Registry, build: Build, kind: Kind[Any], name: str, settings: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        registry.build(kind, name, settings, build)
+    assert caught.value.path.endswith(path)
