@@ -1,0 +1,165 @@
+"""The handler LiteLLM loads.
+
+LiteLLM calls a hook only where the handler's own class defines it, not where it is inherited, so every hook
+is written here and only passes on. No failure of ours leaves a hook; a refusal does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import litellm
+from litellm.integrations.custom_logger import CustomLogger
+
+from ...middleware.config import Config, load_config, parse_config
+from ...middleware.narrow import is_object
+from ...middleware.records import Ending
+from ...middleware.runtime import Runtime
+from .bridge import Bridge
+from .refusal import RefusedByForebay
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+log = logging.getLogger(__name__)
+
+
+class ForebayHandler(CustomLogger):
+    """Callback for the LiteLLM proxy. Subclassing it loses the hooks: LiteLLM looks at the class itself."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        CustomLogger.__init__(self)  # pyright: ignore[reportUnknownMemberType]  (untyped keyword arguments)
+        self.bridge = bridge
+
+    async def async_pre_call_hook(
+        self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: Any
+    ) -> Any:
+        """A request arrived."""
+        del cache
+        self.bridge.seen.add("async_pre_call_hook")
+        if call_type in ("acompletion", "completion"):
+            try:
+                await self.bridge.begin(user_api_key_dict, data)
+            except (RefusedByForebay, asyncio.CancelledError):
+                raise
+            except Exception as error:
+                self._failed("pre_call", error)
+
+    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> Any:
+        """A deployment was chosen; called again for each retry and fallback."""
+        del call_type
+        self.bridge.seen.add("async_pre_call_deployment_hook")
+        try:
+            call = self.bridge.call_of(kwargs)
+            if call is not None:
+                await self.bridge.enter(call, kwargs)
+        except (RefusedByForebay, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            self._failed("pre_call_deployment", error)
+        return kwargs
+
+    async def async_post_call_failure_deployment_hook(
+        self, request_data: Any, exception: Exception, call_type: Any, fallback_depth: int | None = None
+    ) -> None:
+        """An attempt failed."""
+        del exception, call_type, fallback_depth
+        try:
+            self.bridge.attempt_failed(request_data)
+        except Exception as error:
+            self._failed("failure_deployment", error)
+
+    async def async_post_call_success_hook(self, data: dict[str, Any], user_api_key_dict: Any, response: Any) -> Any:
+        """A whole answer is about to be sent."""
+        del user_api_key_dict, response
+        self._ended(data, Ending.COMPLETE)
+
+    async def async_post_call_failure_hook(
+        self,
+        request_data: dict[str, Any],
+        original_exception: Exception,
+        user_api_key_dict: Any,
+        traceback_str: str | None = None,
+    ) -> Any:
+        """An error is about to be sent, or the client left."""
+        del user_api_key_dict, traceback_str
+        left = getattr(original_exception, "status_code", None) == 499  # noqa: PLR2004  (client closed request)
+        self._ended(request_data, Ending.CANCELLED if left else Ending.FAILED)
+
+    async def async_post_call_streaming_iterator_hook(
+        self, user_api_key_dict: Any, response: Any, request_data: dict[str, Any]
+    ) -> AsyncGenerator[Any, None]:
+        """A stream is about to be sent."""
+        del user_api_key_dict
+        call = None
+        try:
+            call = self.bridge.call_of(request_data)
+        except Exception as error:
+            self._failed("streaming_iterator", error)
+        if call is None:
+            async for chunk in response:
+                yield chunk
+            return
+        ending = Ending.CANCELLED
+        try:
+            async for chunk in response:
+                self.bridge.stream_began(call)
+                yield chunk
+            ending = Ending.COMPLETE
+        except Exception:
+            ending = Ending.FAILED
+            raise
+        finally:
+            self.bridge.stream_ended(call, ending)
+
+    async def async_post_call_response_headers_hook(
+        self,
+        data: dict[str, Any],
+        user_api_key_dict: Any,
+        response: Any,
+        request_headers: dict[str, str] | None = None,
+        litellm_call_info: dict[str, Any] | None = None,
+    ) -> dict[str, str] | None:
+        """The response's headers are about to be sent."""
+        del user_api_key_dict, response, request_headers, litellm_call_info
+        try:
+            return self.bridge.response_headers(data)
+        except Exception as error:
+            self._failed("response_headers", error)
+            return None
+
+    def _ended(self, data: dict[str, Any], ending: Ending) -> None:
+        try:
+            self.bridge.ended(data, ending)
+        except Exception as error:
+            self._failed("post_call", error)
+
+    def _failed(self, hook: str, error: Exception) -> None:
+        """A defect of ours: counted, logged without the request's content, and the request goes on."""
+        self.bridge.runtime.telemetry.dependency_error(f"litellm.{hook}", type(error).__name__)
+        log.warning("forebay failed in %s: %s; the request goes on without it", hook, type(error).__name__)
+        log.debug("details", exc_info=error)
+
+
+def find_config() -> Config:
+    """Return the configuration: the file FOREBAY_CONFIG names, else ``callback_settings.forebay``, else defaults.
+
+    Raises:
+        ConfigError: it is wrong; LiteLLM then does not start, and says why.
+    """
+    path = os.environ.get("FOREBAY_CONFIG")
+    if path:
+        return load_config(path)
+    settings: Any = getattr(litellm, "callback_settings", None)
+    ours = settings.get("forebay") if is_object(settings) else None
+    return parse_config(ours, source="callback_settings.forebay") if is_object(ours) else load_config(None)
+
+
+def make_handler() -> ForebayHandler:
+    """Build the runtime and the handler; starting goes on in the background where a loop is running."""
+    bridge = Bridge(Runtime(find_config()))
+    bridge.start_soon()
+    return ForebayHandler(bridge)
