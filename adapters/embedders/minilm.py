@@ -82,7 +82,7 @@ class MiniLMEmbedder:
         return DIMENSION
 
     async def start(self) -> None:
-        """Check and load the model and run it once, off the event loop (about 0.3 s).
+        """Check and load the model and run it once, off the event loop (under a second).
 
         Raises:
             EmbedderError: a file is missing or is not the expected one, or ONNX Runtime refuses it.

@@ -60,11 +60,6 @@ class Connection:
         parts = urlsplit(self._place)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
-    @property
-    def failure(self) -> AdapterError | None:
-        """Why there is no connection, None where there is one or none was tried."""
-        return self._failure
-
     async def open(self) -> None:
         """Connect and prepare, unless that is done.
 
@@ -91,6 +86,7 @@ class Connection:
         Raises:
             AdapterError: there is no connection, the call failed, or it took too long.
         """
+        client: Any = None
         try:
             async with asyncio.timeout(self._timeout_s):
                 client = await self._ready()
@@ -100,7 +96,7 @@ class Connection:
         except TimeoutError:
             raise StoreError(f"Milvus at {self.shown}: {method} took more than {self._timeout_s:g} s") from None
         except Exception as error:  # pymilvus raises its own, gRPC's and Python's; none may get further
-            if is_collection_missing(error):
+            if is_collection_missing(error) and self._client is client:
                 # someone dropped it; the next call connects anew and makes it again
                 await self._drop_client()
             raise StoreError(f"Milvus at {self.shown}: {method} failed ({error_label(error)})") from None
@@ -115,29 +111,36 @@ class Connection:
                 attempt.cancel()
             await asyncio.gather(attempt, return_exceptions=True)
         await self._drop_client()
-        if self._lite is not None:
-            lite, self._lite = self._lite, None
-            await asyncio.to_thread(lite.close)
+        await self._close_lite()
 
     async def _ready(self) -> Any:
         if self._client is not None:
             return self._client
         if self._closed:
-            raise StoreError(f"Milvus at {self.shown}: the store is stopped")
-        if self._attempt is None:
+            raise self._stopped()
+        attempt = self._attempt
+        if attempt is None:
             if self._failure is not None and time.monotonic() < self._next_attempt_s:
                 raise type(self._failure)(str(self._failure))
-            self._attempt = asyncio.create_task(self._connect(), name="forebay-milvus-connect")
-        return await asyncio.shield(self._attempt)
+            attempt = self._attempt = asyncio.create_task(self._connect(), name="forebay-milvus-connect")
+        try:
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            waiting = asyncio.current_task()
+            if attempt.cancelled() and waiting is not None and not waiting.cancelling():
+                # it was the attempt that was cancelled, by `close`, and not this caller
+                raise self._stopped() from None
+            raise
 
     async def _connect(self) -> Any:
         client: Any = None
         try:
-            client = await self._connected()
+            client = await self._reached(await self._uri())
             async with asyncio.timeout(PREPARE_LIMIT_S):
                 await self._prepare(client)
         except BaseException as error:
             await _close(client)
+            await self._close_lite()
             if not isinstance(error, Exception):
                 raise
             self._failure = self._explained(error)
@@ -150,18 +153,23 @@ class Connection:
         finally:
             self._attempt = None
 
-    async def _connected(self) -> Any:
+    async def _uri(self) -> str:
         if isinstance(self._place, str):
-            uri = self._place
-        else:
-            if self._lite is None:
-                self._lite = await asyncio.to_thread(LiteServer.open, self._place)
-            uri = self._lite.uri
+            return self._place
+        if self._lite is None:
+            self._lite = await asyncio.to_thread(LiteServer.open, self._place)
+        return self._lite.uri
+
+    async def _reached(self, uri: str) -> Any:
+        client: Any = None
         try:
             client = make_client(uri, self._token, self._timeout_s)
             async with asyncio.timeout(self._timeout_s):
                 await client.get_server_version()
-        except Exception as error:  # every way in which it cannot be reached is the same to us
+        except BaseException as error:
+            await _close(client)
+            if not isinstance(error, Exception):
+                raise
             reason = (
                 f"no answer within {self._timeout_s:g} s" if isinstance(error, TimeoutError) else error_label(error)
             )
@@ -176,6 +184,14 @@ class Connection:
             return error
         reason = f"not done within {PREPARE_LIMIT_S:g} s" if isinstance(error, TimeoutError) else error_label(error)
         return StoreError(f"Milvus at {self.shown}: the collection cannot be prepared ({reason})")
+
+    def _stopped(self) -> StoreError:
+        return StoreError(f"Milvus at {self.shown}: the store is stopped")
+
+    async def _close_lite(self) -> None:
+        lite, self._lite = self._lite, None
+        if lite is not None:
+            await asyncio.to_thread(lite.close)
 
     async def _drop_client(self) -> None:
         client, self._client = self._client, None

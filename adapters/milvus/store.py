@@ -8,28 +8,32 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ...middleware.errors import AdapterError, PayloadError
+from ...middleware.errors import AdapterError, PayloadError, StoreError
 from ...middleware.records import Candidate, Health, Selector
 from ..memory.store import matches, unit
 from .connection import Connection
-from .counts import ExactCounts, RememberedCounts
-from .driver import make_index, make_schema
+from .counts import RememberedCounts
+from .driver import error_label, make_index, make_schema
 from .filters import column, selection
+from .pages import IDS_A_PAGE, exact_counts, pages
 from .rows import READ_COLUMNS, check_collection, from_row, to_row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from ...middleware.keys import Keyring
     from ...middleware.records import Entry, Key, Vector
+    from .counts import ExactCounts
 
 DEFAULT_COLLECTION: Final = "forebay_v1"
 
 _STAND_IN_DIMENSION: Final = 2
 """Length of the vectors of a collection without an embedder; the least that Milvus takes."""
 
-_IDS_A_PAGE: Final = 1000
 _ENTRIES_A_PAGE: Final = 100
+_BY_ID: Final = "id in {ids}"
+"""Of all filters on the primary key, the one that Milvus Lite looks up by key."""
+
 _SEARCH: Final = "scope == {scope} and context == {context} and embedder == {embedder} and has_vector == {yes}"
 
 
@@ -114,10 +118,9 @@ class MilvusStore:
             StoreError: Milvus failed.
             PayloadError: the entry is damaged.
         """
-        # of all filters on the primary key, Milvus Lite looks up only this form by key
         rows: Any = await self._call(
             "query",
-            filter="id in {ids}",
+            filter=_BY_ID,
             filter_params={"ids": [column(entry_id)]},
             output_fields=list(READ_COLUMNS),
         )
@@ -187,9 +190,9 @@ class MilvusStore:
         deleted = 0
         async with self._changing():
             try:
-                async for page in self._pages(self._call, selector, ["id"], _IDS_A_PAGE):
+                async for page in pages(self._call, selector, ["id"], IDS_A_PAGE):
                     ids = [str(row["id"]) for row in page]
-                    await self._call("delete", filter="id in {ids}", filter_params={"ids": ids})
+                    await self._call("delete", filter=_BY_ID, filter_params={"ids": ids})
                     deleted += len(ids)
                     if self._exact is not None:
                         for name in ids:
@@ -213,7 +216,7 @@ class MilvusStore:
                 async with self._writing:
                     await self._connection.open()
                     if self._exact is None:
-                        self._exact = await self._counted(self._call)
+                        self._exact = await exact_counts(self._call)
             return self._exact.of(wanted)
         known = self._remembered.get(wanted)
         if known is None:
@@ -229,7 +232,7 @@ class MilvusStore:
         Raises:
             StoreError: Milvus failed.
         """
-        async for page in self._pages(self._call, selector, list(READ_COLUMNS), _ENTRIES_A_PAGE):
+        async for page in pages(self._call, selector, list(READ_COLUMNS), _ENTRIES_A_PAGE):
             for row in page:
                 try:
                     entry = self._read(row)
@@ -246,10 +249,14 @@ class MilvusStore:
         Raises:
             StoreError: Milvus failed.
         """
-        self._replace = True
         async with self._changing():
-            await self._connection.renew()
-        self._remembered.forget()
+            self._replace = True
+            try:
+                await self._connection.renew()
+            finally:
+                # a reset that failed must not happen later, when nobody asks for it
+                self._replace = False
+            self._remembered.forget()
 
     async def _prepare(self, client: Any) -> None:
         """Bring a new client's collection into the shape we need."""
@@ -271,16 +278,22 @@ class MilvusStore:
                 # another process may have made it at the same moment
                 if not await client.has_collection(name):
                     raise
-        self._replace = False
         where = f"collection {name!r} at {self._connection.shown}"
         check_collection(await client.describe_collection(name), self._dimension, where=where)
         await client.load_collection(name)
+        try:
+            await client.query(name, filter=_BY_ID, filter_params={"ids": ["-"]}, output_fields=["id"])
+        except Exception as error:
+            raise StoreError(
+                f"{self.server_version} at {self._connection.shown} does not answer a filter template "
+                f"({error_label(error)}); forebay needs Milvus 2.5 or newer"
+            ) from None
         if self._only_writer:
 
             async def call(method: str, **arguments: Any) -> Any:
                 return await getattr(client, method)(name, **arguments)
 
-            self._exact = await self._counted(call)
+            self._exact = await exact_counts(call)
 
     async def _call(self, method: str, **arguments: Any) -> Any:
         return await self._connection.call(method, self._collection, **arguments)
@@ -305,31 +318,3 @@ class MilvusStore:
                 # it may have happened all the same, or may yet
                 self._exact = None
                 raise
-
-    async def _counted(self, call: Callable[..., Awaitable[Any]]) -> ExactCounts:
-        pages = self._pages(call, Selector(), ["id", "scope"], _IDS_A_PAGE)
-        return ExactCounts([(str(row["id"]), str(row["scope"])) async for page in pages for row in page])
-
-    @staticmethod
-    async def _pages(
-        call: Callable[..., Awaitable[Any]], selector: Selector, fields: list[str], size: int
-    ) -> AsyncIterator[list[Any]]:
-        """Yield the rows that match, a page at a time, by ascending id: what pymilvus's query iterator does."""
-        template, values = selection(selector)
-        template = " and ".join(filter(None, (template, "id > {after}")))
-        after = ""
-        while True:
-            rows: list[Any] = await call(
-                "query",
-                filter=template,
-                filter_params={**values, "after": after},
-                output_fields=fields,
-                limit=size,
-                iterator="True",
-                reduce_stop_for_best=True,
-            )
-            if rows:
-                yield rows
-            if len(rows) < size:
-                return
-            after = max(str(row["id"]) for row in rows)

@@ -12,7 +12,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Final
 
-from .relations import ANTONYMS, POSSESSIVES, PREFIX_SWAPS, PREFIXES, QUESTION_WORDS, SYNONYMS
+from .relations import (
+    ANTONYMS,
+    ANY_QUESTION_WORDS,
+    AUXILIARIES,
+    GENDERS,
+    POSSESSIVES,
+    PREFIX_SWAPS,
+    PREFIXES,
+    QUESTION_WORDS,
+    SYNONYMS,
+)
 from .words import Reading, Word, read, stem
 
 if TYPE_CHECKING:
@@ -87,10 +97,9 @@ def substitution(a: Reading, b: Reading) -> bool:
     """Return whether one thing was put in the place of another: the capital of france and of germany.
 
     That is so where exactly one content word differs, or up to two on each side in one place, and they are
-    not near-synonyms; or where the question word or the possessive is another.
+    not near-synonyms; or where another question word, person or possessive is asked about.
     """
-    asked_a, asked_b = _texts(a) & QUESTION_WORDS, _texts(b) & QUESTION_WORDS
-    if asked_a and asked_b and asked_a != asked_b:
+    if _asks_otherwise(a, b) or _genders(a) != _genders(b):
         return True
     own_a, own_b = _own_content(a, b)
     if len(own_a) == len(own_b) == 1:
@@ -123,6 +132,23 @@ RULES: Final[tuple[tuple[str, Callable[[Reading, Reading], bool]], ...]] = (
     ("addition", addition),
 )
 """Label and rule, in the order they are asked."""
+
+
+def _asks_otherwise(a: Reading, b: Reading) -> bool:
+    """Return whether the question words differ: when and where, or why it is so and whether it is so."""
+    asked_a, asked_b = _texts(a) & QUESTION_WORDS, _texts(b) & QUESTION_WORDS
+    if asked_a and asked_b:
+        return asked_a != asked_b
+    return bool(asked_a and _wants_yes_or_no(b)) or bool(asked_b and _wants_yes_or_no(a))
+
+
+def _wants_yes_or_no(reading: Reading) -> bool:
+    first = next((word.text for word in reading.words), "")
+    return first in AUXILIARIES and ANY_QUESTION_WORDS.isdisjoint(_texts(reading))
+
+
+def _genders(reading: Reading) -> list[str]:
+    return [GENDERS[word.text] for word in reading.words if word.text in GENDERS]
 
 
 def _values(a: Reading, b: Reading) -> bool:

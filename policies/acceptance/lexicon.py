@@ -28,7 +28,7 @@ FILLERS: Final = frozenset(
     "please pls hi hey hello thanks thank cheers sorry um uh er erm like well okay ok really simply basically quick "
     "quickly question wonder know tell possible possibly want wanted need help way able explain say usual usually "
     "generally typically currently actual actually exact exactly silly dear sir madam team find found become obtain "
-    "calculate consider value".split()
+    "calculate consider value define describe".split()
 )
 """Words a question can lose without asking something else; compared by stem."""
 
@@ -51,6 +51,7 @@ PHRASES: Final = {
     ("how", "old"): "age",
     ("how", "heavy"): "weight",
     ("how", "far"): "distance",
+    ("capital", "city"): "capital",
     ("what", "makes"): "why",
     ("what", "time"): "when",
 }

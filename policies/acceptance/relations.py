@@ -12,7 +12,16 @@ from typing import Final
 QUESTION_WORDS: Final = frozenset({"who", "when", "where", "why"})
 """Words that ask for different kinds of answer; what, which and how go with any of them."""
 
+ANY_QUESTION_WORDS: Final = QUESTION_WORDS | {"what", "which", "how", "whose", "whom"}
+
+AUXILIARIES: Final = frozenset(
+    "is are was were am do does did can could should would will shall may might must has have had".split()
+)
+"""First words of a question that wants a yes or a no."""
+
 POSSESSIVES: Final = frozenset({"my", "your", "his", "her", "our", "their"})
+
+GENDERS: Final = {"he": "m", "him": "m", "his": "m", "she": "f", "her": "f", "hers": "f"}
 
 ANTONYMS: Final = tuple(
     (left, right)

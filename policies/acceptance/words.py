@@ -203,7 +203,7 @@ class _Reader:
         if phrase:
             self._words[-1] = Word(phrase, stem(phrase), phrase not in FUNCTION_WORDS)
             return
-        stemmed = stem(word)
+        stemmed = "a" if word == "an" else stem(word)
         filler = (
             stemmed in _FILLERS
             or (word in BEFORE_WAY and self._beside(index, 1) in ("way", "ways"))

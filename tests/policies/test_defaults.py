@@ -75,21 +75,21 @@ def test_settings(registry: Registry, build: Build, kind: Kind[Any], name: str, 
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "settings", "path"),
+    ("component", "settings", "path"),
     [
-        (ACCEPTANCE, "threshold", {"threshold": 1.5}, "threshold"),
-        (EMBEDDER, "hashing", {"dimension": 1}, "dimension"),
-        (LIMIT, "fixed", {}, "max_inflight"),
-        (LIMIT, "fixed", {"max_inflight": 0}, "max_inflight"),
-        (EXPIRY, "fixed", {"ttl_s": float("inf")}, "ttl_s"),
-        (EVICTION, "lru", {"max_entries": 0}, "max_entries"),
-        (ENGINE, "openai", {}, "base_url"),
-        (ENGINE, "openai", {"base_url": "127.0.0.1:8000"}, "base_url"),
+        ((ACCEPTANCE, "threshold"), {"threshold": 1.5}, "threshold"),
+        ((EMBEDDER, "hashing"), {"dimension": 1}, "dimension"),
+        ((LIMIT, "fixed"), {}, "max_inflight"),
+        ((LIMIT, "fixed"), {"max_inflight": 0}, "max_inflight"),
+        ((EXPIRY, "fixed"), {"ttl_s": float("inf")}, "ttl_s"),
+        ((EVICTION, "lru"), {"max_entries": 0}, "max_entries"),
+        ((ENGINE, "openai"), {}, "base_url"),
+        ((ENGINE, "openai"), {"base_url": "127.0.0.1:8000"}, "base_url"),
     ],
 )
 def test_wrong_settings_are_named(
-    registry: Registry, build: Build, kind: Kind[Any], name: str, settings: dict[str, Any], path: str
+    registry: Registry, build: Build, component: tuple[Kind[Any], str], settings: dict[str, Any], path: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        registry.build(kind, name, settings, build)
+        registry.build(*component, settings, build)
     assert caught.value.path.endswith(path)

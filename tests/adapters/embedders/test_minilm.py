@@ -47,16 +47,12 @@ class TestMiniLMEmbedder(EmbedderContract):
         (health,) = await loaded.check_ready()
         assert health.ok
 
-    async def test_starting_twice_is_starting_once(self, loaded: MiniLMEmbedder) -> None:
-        model = loaded._model
-        await loaded.start()
-        assert loaded._model is model
-
 
 class Gate:
     """A model that waits until it is let go, and notes its batches."""
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self) -> None:
+        self.loaded = 0
         self.batches: list[list[str]] = []
         self.entered = threading.Event()
         self.open = threading.Event()
@@ -75,7 +71,12 @@ class Gate:
 async def gated(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[MiniLMEmbedder, Gate]]:
     gate = Gate()
     gate.open.set()
-    monkeypatch.setattr(minilm, "_Model", lambda threads: gate)
+
+    def load(threads: int) -> Gate:
+        gate.loaded += 1
+        return gate
+
+    monkeypatch.setattr(minilm, "_Model", load)
     embedder = MiniLMEmbedder(memo=4)
     await embedder.start()
     gate.batches.clear()
@@ -94,10 +95,9 @@ async def busy(embedder: MiniLMEmbedder, gate: Gate) -> asyncio.Task[Sequence[Ve
 
 
 async def waiting(embedder: MiniLMEmbedder, *texts: str) -> list[asyncio.Task[Sequence[Vector]]]:
+    """Let more texts arrive, and return when they wait for the model."""
     tasks = [asyncio.create_task(embedder.embed([text])) for text in texts]
-    for _ in texts:
-        await asyncio.sleep(0)  # each task runs once, up to where it waits
-    assert len(embedder._pending) == len(texts)
+    await asyncio.sleep(0)  # each task runs once, up to where it waits
     return tasks
 
 
@@ -167,6 +167,12 @@ async def test_stopping_fails_what_runs_and_what_waits(gated: tuple[MiniLMEmbedd
             await task
     with pytest.raises(EmbedderError, match="start"):
         await embedder.embed(["third"])
+
+
+async def test_starting_twice_loads_the_model_once(gated: tuple[MiniLMEmbedder, Gate]) -> None:
+    embedder, gate = gated
+    await embedder.start()
+    assert gate.loaded == 1
 
 
 async def test_it_starts_again_after_a_stop(gated: tuple[MiniLMEmbedder, Gate]) -> None:

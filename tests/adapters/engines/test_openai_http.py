@@ -145,7 +145,7 @@ async def test_what_is_sent(engine: OpenAIHTTPEngine, server: Server) -> None:
 
 
 async def test_params_do_not_replace_what_the_request_says(engine: OpenAIHTTPEngine, server: Server) -> None:
-    params = {"model": "other", "messages": [], "stream": True}
+    params: dict[str, Any] = {"model": "other", "messages": [], "stream": True}
     await engine.complete(Request(id="r", model="small", messages=QUESTION.messages, params=params), {})
     (body,) = server.bodies
     assert (body["model"], body["stream"], len(body["messages"])) == ("small", False, 1)

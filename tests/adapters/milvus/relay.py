@@ -11,8 +11,7 @@ class Relay:
     """Passes bytes on, or, while `silent`, takes connections and never answers.
 
     Attributes:
-        connections: taken so far.
-        connected: set with the first.
+        connected: set with the first connection.
         port: of the loopback interface; stays the same after `close` and `open`.
     """
 
@@ -21,7 +20,6 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
-        self.connections = 0
         self.connected = asyncio.Event()
         self.silent = False
 
@@ -50,7 +48,6 @@ class Relay:
         await self.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         self.connected.set()
         task = asyncio.create_task(self._relay(reader, writer))
         self._tasks.add(task)

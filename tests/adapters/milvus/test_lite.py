@@ -30,9 +30,10 @@ HOLDER = """
 import sys
 from pathlib import Path
 from forebay.adapters.milvus.lite import LiteServer
-LiteServer.open(Path(sys.argv[1]))
+server = LiteServer.open(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.read()
+server.close()
 """
 
 
@@ -48,8 +49,8 @@ async def another_process(database: Path) -> AsyncGenerator[None]:
         assert await holder.stdout.readline() == b"open\n"
         yield
     finally:
-        holder.kill()
-        await holder.communicate()
+        # ends its input, and so the process
+        await holder.communicate(b"")
 
 
 def overwrite(folder: Path, name: str, text: str) -> None:
@@ -167,6 +168,9 @@ async def test_another_dimension_and_reset(database: Path, keyring: Keyring) -> 
         await store.start()
     message = str(refused.value)
     assert all(part in message for part in ("forebay_v1", " 4 ", " 8", "store.collection", "forebay cache clear"))
+    # a failed start lets go of the file
+    lite = await asyncio.to_thread(LiteServer.open, database)
+    await asyncio.to_thread(lite.close)
     await store.reset()
     entry = make_entry(vector=(1.0,) + (0.0,) * 7)
     await store.put(entry)

@@ -30,7 +30,8 @@ class TestMilvusLite(StoreContract):
         assert isinstance(store, Component)
 
     async def test_ready(self, store: MilvusStore) -> None:
-        await store.put(make_entry())
+        for _ in range(70):
+            await store.put(make_entry())
         (health,) = await store.check_ready()
         assert health.ok
         assert "milvus_lite" in health.detail

@@ -1,4 +1,4 @@
-"""Pairs were written for these tests; none is from a published set."""
+"""Which pairs of questions conflict, and which do not."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ CONFLICTS = {
         ("Is Python faster than Java?", "Is Java faster than Python?"),
         ("How far is it from Oslo to Bergen?", "How far is it from Bergen to Oslo?"),
         ("Does Google own YouTube?", "Does YouTube own Google?"),
+        ("How many grams are in an ounce?", "How many ounces are in a gram?"),
         ("lions vs tigers, who wins", "tigers vs lions, who wins"),
         ("How do I move files from Dropbox to my phone?", "From my phone, how do I move files to Dropbox?"),
     ],
@@ -68,6 +69,8 @@ CONFLICTS = {
         ("how do i paint a fence", "how do i paint a garden wall"),
         ("When was Ada Lovelace born?", "Where was Ada Lovelace born?"),
         ("What's my name?", "What's your name?"),
+        ("Does he love her?", "Does she love him?"),
+        ("Is the Earth flat?", "Why is the Earth flat?"),
     ],
     "addition": [
         ("What are the symptoms of measles?", "What are the symptoms of measles in toddlers?"),
@@ -87,13 +90,15 @@ PARAPHRASES = [
     ("How do I reset my password?", "hi, how do i reset my password please"),
     ("HOW DO I RESET MY PASSWORD", "How do I reset my password?"),
     ("Explain how photosynthesis works", "How does photosynthesis work?"),
-    ("What is 15% of 200?", "What is fifteen percent of 200?"),
+    ("What is 12% of 250?", "What is twelve percent of 250?"),
     ("Summarise the plot of Hamlet", "Summarize the plot of Hamlet"),
     ("List three fruits", "List 3 fruits"),
     ("Is 1,000 m far?", "Is 1000 metres far?"),
     ("How tall is Mount Everest?", "What is the height of Mount Everest?"),
     ("For a late parcel, how do I claim?", "How do I claim for a late parcel?"),
     ("Why is the sky blue?", "What makes the sky blue?"),
+    ("What is the capital city of Japan?", "Capital of Japan?"),
+    ("Could you tell me when it opens?", "When does it open?"),
     ("How do salt and sugar dissolve?", "How do sugar and salt dissolve?"),
     ("Is the shop open on Sunday?", "Is the store open on Sundays?"),
     ("Can I eat one egg a day?", "Can I eat an egg a day?"),

@@ -52,7 +52,7 @@ def test_system_messages_are_no_turns() -> None:
         ([""], {}, "empty"),
         ([" \r\n "], {}, "empty"),
         ([None], {}, "empty"),
-        ([[]], {}, "empty"),
+        ([list[Any]()], {}, "empty"),
         ([[{"type": "text", "text": " "}]], {}, "empty"),
         (["x" * (MAX_CHARS + 1)], {}, "too_large"),
         (["x" * (MAX_CHARS // 2), "y" * (MAX_CHARS // 2), QUESTION], {}, "too_large"),

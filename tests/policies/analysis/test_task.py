@@ -22,7 +22,7 @@ from forebay.policies.analysis.task import task_of
         ("Why does this fail?\n```\nx = 1\n```", "code"),
         ("What is 12 * 7?", "math"),
         ("Solve for x: 2x = 10", "math"),
-        ("What's 15% of 200?", "math"),
+        ("What is 12% of 250?", "math"),
         ("What is the capital of France?", "question"),
         ("please tell me who wrote Hamlet", "question"),
         ("The capital of France is?", "question"),
