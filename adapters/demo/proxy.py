@@ -1,0 +1,34 @@
+"""``python -m forebay.adapters.demo.proxy ARGS``: ``litellm ARGS``, ended when standard input ends.
+
+The demo holds the other end of standard input: when it dies, however, no proxy stays behind.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+
+def end_with_stdin() -> None:
+    """End this process when standard input does."""
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="forebay-demo-watch", daemon=True).start()
+
+
+def main() -> None:
+    """Run LiteLLM's own command line."""
+    end_with_stdin()
+    litellm: Any = importlib.import_module("litellm")  # half typed
+    litellm.run_server()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""``forebay cache``: look into the kept answers and drop them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from time import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from ..errors import ForebayError
+from ..protocols import Scannable
+from ..records import EVERYTHING, Selector
+from .explain import explanation
+from .session import console, plural, say_json, session_of, table
+from .store import keyring_of, opened_store
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+def stats(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Count the kept answers."""
+    found = asyncio.run(_stats(session_of(context)))
+    if as_json:
+        say_json(found)
+        return
+    out = console()
+    if not found["entries"]:
+        out.print("no answers are kept")
+        return
+    out.print(
+        f"{plural(found['entries'], 'answer')}, {_size(found['bytes'])}, "
+        f"{found['with_vector']:,} with a vector, {found['expired']:,} expired"
+    )
+    out.print(f"kept between {_age(found['oldest_s'])} and {_age(found['newest_s'])} ago\n")
+    rows = table("model", "answers", "size", "tokens to make them again")
+    for model in found["models"]:
+        rows.add_row(model["model"], f"{model['entries']:,}", _size(model["bytes"]), f"{model['cost_tokens']:,.0f}")
+    out.print(rows)
+    if found["damaged"]:
+        out.print(
+            Text(
+                f"\n{found['damaged']:,} more cannot be read: damaged, or signed with another secret; "
+                "`forebay cache clear` drops them, too",
+                style="yellow",
+            )
+        )
+
+
+def clear(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Drop every kept answer, of all tenants and models."""
+    if not yes:
+        typer.confirm("Drop every kept answer, of all tenants and models?", abort=True)
+    count = asyncio.run(_delete(session_of(context), EVERYTHING))
+    console().print(f"dropped {plural(count, 'answer')}")
+
+
+def forget(
+    context: typer.Context,
+    entry_id: Annotated[str | None, typer.Option("--id", help="An entry's id, as `forebay explain` shows it.")] = None,
+    request_id: Annotated[
+        str | None, typer.Option("--request-id", help="The x-forebay-id of a request that this entry answered.")
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", help="A tenant's name; with LiteLLM it is like key=HASH|team=ID.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="A model's name.")] = None,
+) -> None:
+    """Drop the kept answers that match all options; a wrong hit is cured with --request-id."""
+    if entry_id is None and request_id is None and tenant is None and model is None:
+        raise ForebayError("say what to forget: --id, --request-id, --tenant or --model (or `forebay cache clear`)")
+    if entry_id is not None and request_id is not None:
+        raise ForebayError("--id and --request-id both name one entry; use one of them")
+    session = session_of(context)
+    selector = Selector(
+        id=entry_id if request_id is None else _entry_of(session, request_id),
+        tenant=keyring_of(session.config).digest("tenant", tenant) if tenant is not None else None,
+        model=model,
+    )
+    count = asyncio.run(_delete(session, selector))
+    console().print(f"dropped {plural(count, 'answer')}")
+    if not count:
+        raise typer.Exit(1)
+
+
+async def _stats(session: Session) -> dict[str, Any]:
+    entries = expired = size = vectors = 0
+    oldest, newest = math.inf, -math.inf
+    count: Counter[str] = Counter()
+    size_of: Counter[str] = Counter()
+    cost_of: dict[str, float] = {}
+    now = time()
+    async with opened_store(session.config, session.plugins) as opened:
+        store = opened.store
+        if not isinstance(store, Scannable):
+            raise ForebayError(f"the store {session.config.store.type!r} cannot list its entries")
+        async for entry in store.scan(EVERYTHING):
+            entries += 1
+            size += entry.size_bytes
+            vectors += entry.vector is not None
+            expired += entry.expires_s <= now
+            oldest, newest = min(oldest, entry.created_s), max(newest, entry.created_s)
+            count[entry.model] += 1
+            size_of[entry.model] += entry.size_bytes
+            cost_of[entry.model] = cost_of.get(entry.model, 0.0) + entry.cost
+        damaged = int(getattr(store, "damaged", 0))
+    return {
+        "entries": entries,
+        "bytes": size,
+        "with_vector": vectors,
+        "expired": expired,
+        "damaged": damaged,
+        "oldest_s": oldest if entries else None,
+        "newest_s": newest if entries else None,
+        "models": [
+            {"model": model, "entries": number, "bytes": size_of[model], "cost_tokens": cost_of[model]}
+            for model, number in count.most_common()
+        ],
+    }
+
+
+async def _delete(session: Session, selector: Selector) -> int:
+    async with opened_store(session.config, session.plugins) as opened:
+        return await opened.store.delete(selector)
+
+
+def _entry_of(session: Session, request_id: str) -> str:
+    for decision in reversed(explanation(session.config, request_id).get("decisions", ())):
+        if decision.get("entry"):
+            return str(decision["entry"])
+    raise ForebayError(f"no kept answer had to do with request {request_id!r}; see `forebay explain {request_id}`")
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:  # noqa: PLR2004  (what a KiB is)
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GiB"
+
+
+def _age(moment_s: float) -> str:
+    seconds = max(0.0, time() - moment_s)
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{seconds:,.0f} seconds"

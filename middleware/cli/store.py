@@ -1,0 +1,93 @@
+"""Opens the configured store for one command, without anything else of a runtime."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import registry as kinds
+from ..errors import ForebayError
+from ..keys import Keyring
+from ..protocols import Component
+from ..records import Mode
+from ..registry import Build
+from ..telemetry import Telemetry
+from .components import chosen
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from ..config import Config
+    from ..plugin_manager import PluginManager
+    from ..protocols import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open store, and the keyring that its entries are signed with."""
+
+    store: Store
+    keyring: Keyring
+
+
+def state_dir_of(config: Config) -> Path:
+    """Return the state folder.
+
+    Raises:
+        ForebayError: there is none, so nothing was ever kept there.
+    """
+    path = Path(config.state_dir).expanduser().resolve()
+    if not path.is_dir():
+        raise ForebayError(
+            f"there is no state folder {path}: no process has run with this config here; "
+            "go to the folder it runs in, or name its config with --config"
+        )
+    return path
+
+
+def keyring_of(config: Config) -> Keyring:
+    """Return the keyring of a config.
+
+    Raises:
+        ForebayError: there is none yet.
+    """
+    return Keyring.from_secret(config.secret) if config.secret else Keyring.from_state_dir(state_dir_of(config))
+
+
+@asynccontextmanager
+async def opened_store(config: Config, plugins: PluginManager) -> AsyncGenerator[Opened]:
+    """Open the configured store.
+
+    The embedder is asked for its dimension and not started, so no model is loaded.
+
+    Raises:
+        ForebayError: the store lives inside another process, is held by one, or cannot be reached.
+    """
+    if config.store.type == "memory":
+        raise ForebayError(
+            "the store 'memory' lives inside the process that serves; it cannot be looked into from here. "
+            "Restart that process to empty it, or configure the store 'milvus'"
+        )
+    keyring = keyring_of(config)
+    state_dir = state_dir_of(config)
+    telemetry = Telemetry(enabled=False)
+    items = {each.place: each for each in chosen(config, plugins.registry)}
+    dimension = 0
+    if config.cache.semantic is not Mode.OFF:
+        build = Build(state_dir, keyring, telemetry)
+        spec = config.embedder
+        dimension = plugins.registry.build(kinds.EMBEDDER, spec.type, spec.settings, build, path="embedder").dimension
+    settings: dict[str, Any] = dict(config.store.settings)
+    if "on_busy" in items["store"].item.settings.model_fields:
+        settings["on_busy"] = "error"  # a store of our own in memory would answer about nothing
+    build = Build(state_dir, keyring, telemetry, dimension)
+    store = plugins.registry.build(kinds.STORE, config.store.type, settings, build, path="store")
+    try:
+        if isinstance(store, Component):
+            await store.start()
+        yield Opened(store, keyring)
+    finally:
+        if isinstance(store, Component):
+            await store.stop()
