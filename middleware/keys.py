@@ -178,7 +178,7 @@ def make_key(request: Request, keyring: Keyring, *, epoch: int = 0) -> Key:
         request.model,
         canonical_json(system),
         canonical_json({name: value for name, value in request.params.items() if name not in DELIVERY}),
-        canonical_json(others),
+        canonical_json(_layout(last.get("content")) if last is not None and others else []),
         canonical_json(rest),
         "ends_with_user" if last is not None else "ends_otherwise",
     )
@@ -189,6 +189,13 @@ def make_key(request: Request, keyring: Keyring, *, epoch: int = 0) -> Key:
         exact=keyring.digest("exact/1", scope, context, question),
         text=question,
     )
+
+
+def _layout(content: Any) -> Any:
+    """Return content with its texts blanked: which image stands before which text is part of the question."""
+    if not is_array(content):
+        return content
+    return [{"type": "text"} if not text_of([part])[1] else part for part in content]
 
 
 def _make_secret(path: Path) -> None:

@@ -260,15 +260,14 @@ class Pipeline:
         self.finish(flight, Ending.COMPLETE)
         if not flight.request.stream:
             return Reply(flight.request.id, flight.status, body=body)
-        options = flight.request.params.get("stream_options")
-        with_usage = is_object(options) and bool(options.get("include_usage"))
-        return Reply(flight.request.id, flight.status, chunks=_replay(body, with_usage))
+        return Reply(flight.request.id, flight.status, chunks=_replay(body, _wants_usage(flight.request)))
 
     async def _live(
         self, flight: Flight, engine: Engine, headers: Mapping[str, str]
     ) -> AsyncGenerator[JsonObject, None]:
         assembler: Assembler | None = Assembler()
         ending = Ending.CANCELLED
+        with_usage = _wants_usage(flight.request)
         stream = engine.stream(flight.request, headers)
         try:
             async for chunk in stream:
@@ -276,7 +275,8 @@ class Pipeline:
                     flight.engine_span.add_event(semconv.EVENT_FIRST_TOKEN)
                 if assembler is not None:
                     assembler = self._collected(assembler, chunk)
-                yield chunk
+                if chunk.get("choices") or with_usage:  # engines are always asked for usage: it is what we count
+                    yield chunk
             if assembler is not None:
                 flight.answered(assembler.answer())
             ending = Ending.COMPLETE
@@ -362,6 +362,11 @@ class Pipeline:
 
 def _objects(value: object) -> list[dict[str, Any]]:
     return [item for item in value if is_object(item)] if is_array(value) else []
+
+
+def _wants_usage(request: Request) -> bool:
+    options = request.params.get("stream_options")
+    return is_object(options) and options.get("include_usage") is True
 
 
 async def _replay(body: JsonObject, include_usage: bool) -> AsyncGenerator[JsonObject, None]:

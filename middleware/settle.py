@@ -75,10 +75,15 @@ class SettleStop:
         evicted: list[Evicted] = []
         try:
             entry, reason = await self._candidate(flight)
+            if entry is not None:
+                self._twins.hold(entry.id, entry)
             if flight.key is not None:
                 self._twins.answered(flight.key.exact, flight.request.id, entry)
             if entry is not None:
-                stored, evicted, reason = await self._store(flight, entry, span)
+                try:
+                    stored, evicted, reason = await self._store(flight, entry, span)
+                finally:
+                    self._twins.let_go(entry.id, entry)
             self._report(flight, stored, reason, evicted, span)
         except Exception as error:  # nobody waits for this; it is counted and traced
             self._telemetry.dependency_error("settle", type(error).__name__)
@@ -170,7 +175,8 @@ class SettleStop:
         self, flight: Flight, stored: Entry | None, reason: str, evicted: Sequence[Evicted], span: Span
     ) -> None:
         outcome = "stored" if stored is not None else "skipped"
-        flight.decide("settle", outcome, reason)
+        kept = {} if stored is None else {"entry": stored.id}
+        flight.decide("settle", outcome, reason, **kept)
         self._telemetry.count(semconv.METRIC_WRITES, outcome=outcome, skip_reason=reason)
         for reason_gone, number in Counter(gone.reason for gone in evicted).items():
             self._telemetry.count(semconv.METRIC_EVICTIONS, number, reason=reason_gone)

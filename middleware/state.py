@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 KEEP_ROWS: Final = 10_000
 _SCHEMA: Final = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS explanations (request_id TEXT PRIMARY KEY, created_s REAL NOT NULL, data TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS explanations_created ON explanations (created_s);
 CREATE TABLE IF NOT EXISTS snapshots (name TEXT PRIMARY KEY, data TEXT NOT NULL);
+COMMIT;
 """
 _Write = tuple[str, tuple[Any, ...]]
 
@@ -115,7 +117,8 @@ class StateStore:
         # several processes may share the file: WAL lets them read while one writes
         db = sqlite3.connect(self._path, timeout=2.0)
         try:
-            db.execute("PRAGMA journal_mode=WAL")
+            with contextlib.suppress(sqlite3.OperationalError):  # locked: another process is just switching it on
+                db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
             yield db
             db.commit()

@@ -36,6 +36,7 @@ class Twins:
 
     def __init__(self) -> None:
         self._groups: dict[str, _Group] = {}
+        self._held: dict[str, Entry] = {}
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -46,8 +47,8 @@ class Twins:
         return group is not None and group.leader == flight_id
 
     def busy(self, key: str) -> bool:
-        """Return whether somebody is computing this key."""
-        return key in self._groups
+        """Return whether somebody is computing this key, or its answer is on its way into the store."""
+        return key in self._groups or key in self._held
 
     async def join(self, key: str, flight_id: str, timeout_s: float) -> Entry | Turn:
         """Lead the key's group, or follow its leader until it ends.
@@ -60,6 +61,9 @@ class Twins:
             The leader's answer; `Turn.LEAD` for the one who must compute it; `Turn.ALONE` for one who must
             compute for itself only.
         """
+        held = self._held.get(key)
+        if held is not None:
+            return held
         group = self._groups.get(key)
         if group is None or group.leader == flight_id:
             self._groups[key] = group or _Group(flight_id)
@@ -89,6 +93,15 @@ class Twins:
                 future.set_result(Turn.ALONE if entry is None else entry)
                 woken += 1
         return woken
+
+    def hold(self, key: str, entry: Entry) -> None:
+        """Answer who comes now with an entry that is on its way into the store: neither tier knows it yet."""
+        self._held[key] = entry
+
+    def let_go(self, key: str, entry: Entry) -> None:
+        """The store has the entry, or will not have it."""
+        if self._held.get(key) is entry:
+            del self._held[key]
 
     def hand_over(self, key: str, flight_id: str) -> None:
         """Give up leading without an answer: the first follower leads, or the group ends."""

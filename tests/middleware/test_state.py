@@ -1,0 +1,167 @@
+"""The state store: explanations and snapshots in one SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from forebay.middleware.errors import ConfigError
+from forebay.middleware.state import StateStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[StateStore]:
+    store = StateStore(tmp_path / "state.db", keep_rows=5)
+    yield store
+    store.close()
+
+
+def test_an_explanation_is_found_by_request_id(state: StateStore) -> None:
+    state.explain("r1", 1.0, {"status": "miss", "decisions": [{"stop": "lookup"}]})
+    assert state.flush()
+    assert state.explanation("r1") == {"status": "miss", "decisions": [{"stop": "lookup"}]}
+    assert state.explanation("r2") is None
+
+
+def test_the_newest_are_kept_and_listed_first(state: StateStore) -> None:
+    for at in range(9):
+        state.explain(f"r{at}", float(at), {"at": at})
+    assert state.flush()
+    assert state.recent(10) == ["r8", "r7", "r6", "r5", "r4"]
+    assert state.recent(2) == ["r8", "r7"]
+    assert state.explanation("r3") is None
+
+
+def test_the_last_explanation_of_a_request_counts(state: StateStore) -> None:
+    state.explain("r", 1.0, {"at": 1})
+    state.explain("r", 2.0, {"at": 2})
+    assert state.flush()
+    assert state.explanation("r") == {"at": 2}
+    assert state.recent(10) == ["r"]
+
+
+def test_a_snapshot_is_kept_by_name_across_restarts(tmp_path: Path) -> None:
+    first = StateStore(tmp_path / "state.db")
+    assert first.load("eviction.lru") is None
+    first.save("eviction.lru", {"entries": [["a", 1]]})
+    first.save("eviction.lru", {"entries": [["b", 2]]})
+    first.close()
+    second = StateStore(tmp_path / "state.db")
+    assert second.load("eviction.lru") == {"entries": [["b", 2]]}
+    second.close()
+
+
+def test_closing_writes_what_is_queued(tmp_path: Path) -> None:
+    store = StateStore(tmp_path / "state.db")
+    for at in range(1000):
+        store.explain(f"r{at}", float(at), {})
+    store.close()
+    with sqlite3.connect(tmp_path / "state.db") as db:
+        count = db.execute("SELECT count(*) FROM explanations").fetchone()
+    db.close()
+    assert count == (1000,)
+    assert store.lost == 0
+
+
+def test_two_stores_share_one_file(tmp_path: Path) -> None:
+    one, other = StateStore(tmp_path / "state.db"), StateStore(tmp_path / "state.db")
+    for at in range(100):
+        one.explain(f"a{at}", float(at), {})
+        other.explain(f"b{at}", float(at), {})
+    assert one.flush()
+    assert other.flush()
+    assert len(one.recent(1000)) == 200
+    one.close()
+    other.close()
+    assert (one.lost, other.lost) == (0, 0)
+
+
+def test_eight_processes_may_open_it_at_once(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib\n"
+        "from forebay.middleware.state import StateStore\n"
+        "print('up', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "store = StateStore(pathlib.Path(sys.argv[1]))\n"
+        "store.explain(sys.argv[2], 1.0, {})\n"
+        "store.close()\n"
+        "sys.exit(store.lost)\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / "state.db"), f"p{at}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for at in range(8)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    errors = [process.communicate()[1] for process in processes]
+    assert errors == [""] * 8
+    store = StateStore(tmp_path / "state.db")
+    assert len(store.recent(100)) == 8
+    store.close()
+
+
+def test_a_write_that_fails_is_counted_and_the_next_one_is_kept(
+    state: StateStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    state.explain("\ud800", 1.0, {})  # SQLite cannot hold it
+    assert state.flush()
+    state.explain("r", 2.0, {})
+    assert state.flush()
+    assert state.lost >= 1
+    assert state.recent(10) == ["r"]
+    assert "explanations are being lost" in caplog.text
+
+
+def test_while_the_disk_hangs_requests_go_on_and_what_does_not_fit_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    resume = threading.Event()
+    original = StateStore._write
+
+    def slow(self: StateStore, writes: object) -> None:
+        resume.wait(10.0)
+        original(self, writes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(StateStore, "_write", slow)
+    store = StateStore(tmp_path / "state.db")
+    for at in range(6000):
+        store.explain(f"r{at}", float(at), {})
+    assert store.lost > 0
+    lost = store.lost
+    resume.set()
+    store.close(timeout_s=10.0)
+    assert lost == store.lost
+    with sqlite3.connect(tmp_path / "state.db") as db:
+        (count,) = db.execute("SELECT count(*) FROM explanations").fetchone()
+    db.close()
+    assert count + lost == 6000
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"this is not a database" * 100)
+    with pytest.raises(ConfigError, match=r"state\.db: cannot open the state store .* move the file away"):
+        StateStore(path)
+    with pytest.raises(ConfigError, match="cannot open the state store"):
+        StateStore(tmp_path / "none" / "state.db")
