@@ -30,7 +30,7 @@ class Flight:
         mode: off, shadow or serve; fixed when the flight begins.
         facts, key, lookup: set by the stops; None until then.
         vector: the question's vector, once somebody had it made.
-        alone: a twin failed; this flight computes for itself.
+        alone: a twin failed, or the request was edited; this flight computes for itself.
         status: what the response header says.
         answer: the candidate for keeping, set by `answered`.
         ending: how it ended, None while it goes on.
@@ -85,7 +85,8 @@ class Flight:
         self._take(hit)
 
     def withdrawn(self, reason: str) -> None:
-        """The hit may not be served after all: the request was edited since it was looked up."""
+        """The request was edited since it was looked up: no hit and no twin's answer is for it."""
+        self.alone = True
         if self.hit is not None:
             self._take(Miss(reason))
 

@@ -233,7 +233,9 @@ class Pipeline:
                 return self._from_cache(flight, hit)
             headers = self.enter(flight)
             if request.stream:
-                return Reply(request.id, flight.status, chunks=self._live(flight, engine, headers))
+                chunks = self._live(flight, engine, headers)
+                await anext(chunks)
+                return Reply(request.id, flight.status, chunks=chunks)
             answer = await engine.complete(request, headers)
             flight.answered(answer)
             self.finish(flight, Ending.COMPLETE)
@@ -270,6 +272,7 @@ class Pipeline:
         with_usage = _wants_usage(flight.request)
         stream = engine.stream(flight.request, headers)
         try:
+            yield {}  # taken by `handle`: from here on closing the stream, even unread, ends the flight
             async for chunk in stream:
                 if flight.first_token():
                     flight.engine_span.add_event(semconv.EVENT_FIRST_TOKEN)

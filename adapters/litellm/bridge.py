@@ -22,9 +22,8 @@ import asyncio
 import json
 import logging
 import uuid
-from dataclasses import dataclass, field
 from time import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import litellm
 
@@ -33,8 +32,9 @@ from ...middleware.errors import ShedError
 from ...middleware.modes import narrower
 from ...middleware.narrow import is_object
 from ...middleware.records import Ending, Mode
+from .calls import Call, Calls
 from .facade import install
-from .host import deployment_params, takes_headers
+from .host import deployment_params, is_fallback, takes_headers
 from .refusal import refusal
 from .requests import (
     FLIGHT_ID,
@@ -55,24 +55,6 @@ if TYPE_CHECKING:
     from ...middleware.runtime import Runtime
 
 log = logging.getLogger(__name__)
-LINGER_S: Final = 5.0
-"""How long an ended flight is kept: LiteLLM asks for response headers after the call has ended."""
-STREAM_START_S: Final = 10.0
-"""How long an opened stream may go unread before it counts as abandoned."""
-RETRY_S: Final = 1.0
-"""How long after a failed call a retry may begin before the flight counts as failed."""
-
-
-@dataclass(slots=True)
-class Call:
-    """One LiteLLM call and its flight."""
-
-    flight: Flight
-    fingerprint: Fingerprint
-    attempts: int = 0
-    tasks: set[int] = field(default_factory=set[int])
-    stream: object = None
-    iterating: bool = False
 
 
 class Bridge:
@@ -86,7 +68,7 @@ class Bridge:
         self.runtime = runtime
         self.cache = install(self)
         self.seen: set[str] = set()
-        self._calls: dict[str, Call] = {}
+        self._calls = Calls(self._finish)
         self._starting: asyncio.Task[None] | None = None
         self._warned = False
         if self.cache is None:
@@ -125,9 +107,7 @@ class Bridge:
 
     def call_of(self, data: Mapping[str, Any]) -> Call | None:
         """Return the call that request data belongs to, None for one that passes through."""
-        metadata = metadata_of(data)
-        found = metadata.get(FLIGHT_ID) if metadata is not None else None
-        return self._calls.get(found) if isinstance(found, str) else None
+        return self._calls.of(data)
 
     async def begin(self, identity: object, data: dict[str, Any]) -> None:
         """A request arrived: analyze it, look it up, refuse it if it could not even wait.
@@ -137,10 +117,7 @@ class Bridge:
         """
         self.start_soon()
         metadata = metadata_of(data)
-        if metadata is None:
-            return
-        metadata.pop(FLIGHT_ID, None)  # a client must not name somebody else's flight
-        if not self.ready:
+        if metadata is None or not self.ready:
             return
         if not self.serving:
             self._warn_displaced()
@@ -159,7 +136,7 @@ class Bridge:
                 flight.mode = narrower(flight.mode, Mode.SHADOW)
             pipeline.analyze(flight)
             fingerprint = Fingerprint(request, client_fields(data), self.runtime.keyring)
-            self._calls[request.id] = Call(flight, fingerprint)
+            self._calls.add(Call(flight, fingerprint))
             metadata[FLIGHT_ID] = request.id
             await pipeline.lookup(flight)
             pipeline.check_room(flight)
@@ -178,14 +155,12 @@ class Bridge:
             HTTPException: 429 or 503, where it was shed.
         """
         flight = call.flight
-        call.attempts += 1
-        self._watch(call)
+        self._calls.watch(call)
         if flight.ending is not None:
             return
         self._recheck(call, kwargs)
         await self._admit(call)
-        # a twin's answer, too, only answers the request that was looked up
-        if self._recheck(call, kwargs) is None:
+        if flight.hit is None:
             headers = self.runtime.pipeline.enter(flight)
             if headers and takes_headers(kwargs):
                 kwargs["extra_headers"] = {**(kwargs.get("extra_headers") or {}), **headers}
@@ -206,6 +181,9 @@ class Bridge:
         """LiteLLM brings an answer: the candidate for keeping."""
         call = self.call_of(kwargs)
         if call is None or call.flight.hit is not None or not is_object(value):
+            return
+        if is_fallback(kwargs):
+            call.flight.decide("settle", "ignored", "fallback")
             return
         if not call.fingerprint.matches(kwargs, deployment_params(kwargs)):
             call.flight.decide("settle", "ignored", "edited")
@@ -266,13 +244,12 @@ class Bridge:
             raise refusal(error, call.flight.request.id) from None
 
     def _recheck(self, call: Call, kwargs: Mapping[str, Any]) -> Hit | None:
-        """Return the hit, unless it no longer answers this call."""
+        """Return the hit, unless it no longer answers this call; then no twin's answer does, either."""
         flight = call.flight
-        if flight.hit is not None:
-            if not self._asked(kwargs):
-                flight.withdrawn("cache_disabled")
-            elif not call.fingerprint.matches(kwargs, deployment_params(kwargs)):
-                flight.withdrawn("edited")
+        if not self._asked(kwargs):
+            flight.withdrawn("cache_disabled")
+        elif not call.fingerprint.matches(kwargs, deployment_params(kwargs)):
+            flight.withdrawn("edited")
         return flight.hit
 
     def _asked(self, kwargs: Mapping[str, Any]) -> bool:
@@ -281,42 +258,9 @@ class Bridge:
         caching = kwargs.get("caching")
         return self.serving and caching in (None, True) and not (is_object(cache) and cache.get("no-cache") is True)
 
-    def _watch(self, call: Call) -> None:
-        task = asyncio.current_task()
-        if task is not None and id(task) not in call.tasks:
-            call.tasks.add(id(task))
-            attempt = call.attempts
-            task.add_done_callback(lambda done: self._task_done(call, attempt, done))
-
-    def _task_done(self, call: Call, attempt: int, task: asyncio.Task[Any]) -> None:
-        flight = call.flight
-        if flight.ending is not None:
-            flight.release()
-            return
-        loop = asyncio.get_running_loop()
-        if task.cancelled():
-            self._finish(flight, Ending.CANCELLED)
-        elif task.exception() is not None:
-            # the task may have been one attempt's only: a retry in another task keeps the flight
-            flight.release()
-            loop.call_later(RETRY_S, self._give_up, call, attempt)
-        elif flight.request.stream:
-            call.stream = task.result()
-            loop.call_later(STREAM_START_S, self._unread, call)
-        else:
-            self._finish(flight, Ending.COMPLETE)
-
-    def _give_up(self, call: Call, attempt: int) -> None:
-        if call.attempts == attempt:
-            self._finish(call.flight, Ending.FAILED)
-
-    def _unread(self, call: Call) -> None:
-        if not call.iterating:
-            self._finish(call.flight, Ending.ABANDONED)
-
     def _finish(self, flight: Flight, ending: Ending) -> None:
         self.runtime.pipeline.finish(flight, ending)
-        asyncio.get_running_loop().call_later(LINGER_S, self._calls.pop, flight.request.id, None)
+        self._calls.forget_soon(flight)
 
     def _warn_displaced(self) -> None:
         if not self._warned:

@@ -20,6 +20,7 @@ from ...middleware.records import Ending
 from ...middleware.runtime import Runtime
 from .bridge import Bridge
 from .refusal import RefusedByForebay
+from .requests import scrub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -40,6 +41,7 @@ class ForebayHandler(CustomLogger):
         """A request arrived."""
         del cache
         self.bridge.seen.add("async_pre_call_hook")
+        scrub(data)
         if call_type in ("acompletion", "completion"):
             try:
                 await self.bridge.begin(user_api_key_dict, data)

@@ -32,6 +32,12 @@ def deployment_params(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     return params.model_dump(exclude_none=True) if params is not None else {}
 
 
+def is_fallback(kwargs: Mapping[str, Any]) -> bool:
+    """Return whether the call was sent on to another model than its caller asked for."""
+    metadata = metadata_of(kwargs)
+    return metadata is not None and bool(metadata.get("attempted_fallbacks"))
+
+
 def takes_headers(kwargs: Mapping[str, Any]) -> bool:
     """Return whether the call's provider takes ``extra_headers``; LiteLLM refuses a call whose provider does not."""
     model, provider = kwargs.get("model"), kwargs.get("custom_llm_provider")

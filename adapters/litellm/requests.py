@@ -89,6 +89,22 @@ IGNORED: Final = frozenset(
 )
 """Parameters about transport, accounting and routing: they do not change what the answer says."""
 
+OWN_PREFIX: Final = "litellm_"
+"""LiteLLM's bookkeeping: its tracing puts a ``litellm_trace_id`` into the client's body."""
+
+
+def scrub(data: dict[str, Any]) -> None:
+    """Take out what no client may say: the name of a flight, and a ``cache`` that is not an object.
+
+    Without a cache LiteLLM ignores such a ``cache``; with one, ours included, it fails on it.
+    """
+    for name in ("metadata", "litellm_metadata"):
+        metadata = data.get(name)
+        if is_object(metadata):
+            metadata.pop(FLIGHT_ID, None)
+    if not is_object(data.get("cache")):
+        data.pop("cache", None)
+
 
 def metadata_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the request metadata that LiteLLM carries along, None where there is none."""
@@ -113,7 +129,7 @@ def client_fields(data: Mapping[str, Any]) -> frozenset[str]:
 def params_of(data: Mapping[str, Any], fields: frozenset[str]) -> dict[str, Any]:
     """Return the parameters that can change the answer; those that are None are left out."""
     names = (CHAT_PARAMS | fields) - IGNORED
-    params = {name: data[name] for name in names if data.get(name) is not None}
+    params = {name: data[name] for name in names if data.get(name) is not None and not name.startswith(OWN_PREFIX)}
     cache = data.get("cache")
     if is_object(cache) and cache.get("namespace") is not None:
         params["cache.namespace"] = str(cache["namespace"])

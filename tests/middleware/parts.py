@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from forebay.middleware.records import Decision, Evicted, Finished, Stored
     from forebay.middleware.runtime import Runtime
+    from forebay.middleware.twins import Twins
 
 
 class Given:
@@ -113,13 +114,23 @@ def ticket(name: str, *, tokens: int = 0) -> Ticket:
 async def until(condition: Callable[[], object]) -> None:
     """Let other tasks run until a condition holds."""
     async with asyncio.timeout(10.0):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (there is no event for "whatever the test wants")
             await asyncio.sleep(0)
 
 
 async def settled(runtime: Runtime) -> None:
     """Wait for the background work of all ended flights."""
     await runtime.pipeline.drain(10.0)
+
+
+def twins_of(runtime: Runtime) -> Twins:
+    return runtime.pipeline._stops.twins  # pyright: ignore[reportPrivateUsage]
+
+
+def followers_of(runtime: Runtime) -> list[str]:
+    """Return the flights that wait for another's answer."""
+    groups = twins_of(runtime)._groups.values()  # pyright: ignore[reportPrivateUsage]
+    return [name for group in groups for name in group.followers]
 
 
 def errors_of(runtime: Runtime) -> Counter[str]:

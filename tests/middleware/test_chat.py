@@ -42,7 +42,7 @@ def round_trip(whole: dict[str, Any]) -> Any:
     return assemble(chunks).body
 
 
-BODIES = {
+BODIES: dict[str, dict[str, Any]] = {
     "text": body(),
     "empty text": body(said("")),
     "no text": body(said(None)),
@@ -209,10 +209,11 @@ def test_a_stream_that_broke_off_has_no_finish_reason() -> None:
 
 def test_the_usage_may_come_with_the_last_chunk_or_in_one_of_its_own() -> None:
     usage = {"prompt_tokens": 5, "completion_tokens": 2}
-    for chunks in (
+    streams: list[list[dict[str, Any]]] = [
         [piece({"content": "a"}, finish_reason="stop") | {"usage": usage}],
         [piece({"content": "a"}) | {"usage": None}, {"id": "c", "choices": [], "usage": usage}],
-    ):
+    ]
+    for chunks in streams:
         answer = assemble(chunks)
         assert (answer.input_tokens, answer.output_tokens) == (5, 2)
         assert answer.body["usage"] == usage

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from forebay.middleware.config import Config, load_config, parse_config
 from forebay.middleware.errors import ConfigError
@@ -230,7 +230,7 @@ def test_a_short_secret_is_refused_with_the_way_out(write: Any) -> None:
 
 class _Remote(Settings):
     token: SecretStr
-    headers: dict[str, SecretStr] = {}
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
     port: int = 1
 
 
@@ -251,7 +251,7 @@ def test_other_wrong_values_of_components_are_shown() -> None:
 
 def test_settings_cannot_be_changed_afterwards() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Config().mode = Mode.OFF  # type: ignore[misc]
+        Config().mode = Mode.OFF
 
 
 def test_rules_are_read_in_order(write: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from forebay.adapters.memory.store import MemoryStore
 from forebay.middleware.errors import EmbedderError, PayloadError, StoreError
 from forebay.middleware.records import Ending
 from forebay.testing import ScriptedEngine, chat, started
-from tests.middleware.parts import AtMost, Given, Queue, Spy, errors_of, settled, until
+from tests.middleware.parts import AtMost, Given, Queue, Spy, errors_of, settled, twins_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ SIMILAR = "What is a forebay, please?"
 SERVE = {"cache": {"semantic": "serve"}, "acceptance": {"type": "threshold", "threshold": 0.5}}
 
 
-class Odd(Exception):
+class OddError(Exception):
     """An error nobody expects."""
 
 
@@ -46,7 +47,7 @@ class Failing:
         return len(self._part)  # type: ignore[arg-type]
 
     def _standing_in(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        if asyncio.iscoroutinefunction(method):
+        if inspect.iscoroutinefunction(method):
 
             async def later(*args: Any, **options: Any) -> Any:
                 if not self.armed:
@@ -67,10 +68,14 @@ class Failing:
         return now
 
 
+def _shown(name: str) -> Callable[[Failing], Any]:
+    return lambda self: self.__getattr__(name)
+
+
 def typed(protocol_methods: str, part: object, *methods: str, error: BaseException | None = None) -> Any:
     """A `Failing` whose class shows these methods, as a protocol wants."""
     names = protocol_methods.split()
-    shown = {name: property(lambda self, name=name: self.__getattr__(name)) for name in names}
+    shown = {name: property(_shown(name)) for name in names}
     return type("Failing", (Failing,), shown)(part, *methods, error=error)
 
 
@@ -120,6 +125,10 @@ class Eviction:
     def restore(self, state: object) -> None: ...
 
 
+def _one() -> AtMost:
+    return AtMost(1)
+
+
 PARTS: dict[str, tuple[Callable[[], object], str]] = {
     "analyzer": (Analyzer, "analyze"),
     "embedder": (Embedder, "embed"),
@@ -127,7 +136,7 @@ PARTS: dict[str, tuple[Callable[[], object], str]] = {
     "acceptance": (Acceptance, "judge"),
     "answer_check": (Check, "refuse"),
     "ordering": (Queue, "push peek remove"),
-    "limit": (lambda: AtMost(1), "admits"),
+    "limit": (_one, "admits"),
     "expiry": (Expiry, "lifetime_s"),
     "eviction": (Eviction, "added touched removed"),
 }
@@ -135,7 +144,7 @@ MATRIX = [
     (kind, method, error)
     for kind, (_, methods) in PARTS.items()
     for method in methods.split()
-    for error in (Odd("odd"), StopIteration())
+    for error in (OddError("odd"), StopIteration())
 ]
 
 
@@ -180,14 +189,14 @@ async def test_no_part_that_raises_fails_a_request(kind: str, method: str, error
         assert await answers(runtime, "Afterwards?") == "an answer"
         assert (gate.load.inflight, gate.load.queued) == (0, 0)
         assert runtime.pipeline.inflight == 0
-        assert len(runtime.pipeline._stops.twins) == 0
+        assert len(twins_of(runtime)) == 0
     assert [finished.ending for finished in spy.finished] == [Ending.COMPLETE] * 8
 
 
 @pytest.mark.parametrize("kind", ["ordering", "limit"])
 async def test_who_waits_in_a_queue_that_breaks_goes_on(kind: str) -> None:
     names = PARTS["ordering" if kind == "ordering" else "limit"][1]
-    part = typed(names, Queue() if kind == "ordering" else AtMost(1), *names.split(), error=Odd("odd"))
+    part = typed(names, Queue() if kind == "ordering" else AtMost(1), *names.split(), error=OddError("odd"))
     limit = {} if kind == "limit" else {"limit": {"type": "fixed", "max_inflight": 1}}
     plugin = Given(**{kind: part})
     hold = asyncio.Event()
@@ -212,7 +221,7 @@ async def test_a_dependency_that_is_down_costs_no_answer_and_is_soon_left_alone(
     settings = {**SERVE, **plugin.settings, "cache": {"semantic": "serve", "lookup_deadline_ms": 20}}
     async with started(settings, plugin) as runtime:
         assert await answers(runtime, QUESTION) == "an answer"
-        runtime.keeper._write_s = 0.01
+        monkeypatch.setattr(runtime.keeper, "_write_s", 0.01)
         part.armed = True
         for at in range(8):
             assert await answers(runtime, f"{SIMILAR} {at}") == "an answer"
@@ -237,7 +246,7 @@ async def test_a_lookup_ends_within_its_deadline() -> None:
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(StoreError("x"), "store_error"), (Odd("x"), "error"), (PayloadError("x"), "store_error")],
+    [(StoreError("x"), "store_error"), (OddError("x"), "error"), (PayloadError("x"), "store_error")],
 )
 async def test_a_miss_says_what_broke(error: Exception, reason: str) -> None:
     spy = Spy()
@@ -257,7 +266,7 @@ async def test_a_store_whose_client_cancels_itself_cancels_no_request() -> None:
 
 
 async def test_an_answer_that_cannot_be_embedded_is_kept_for_exact_hits() -> None:
-    plugin, part = given("embedder", "embed", error=Odd("odd"))
+    plugin, part = given("embedder", "embed", error=OddError("odd"))
     async with started({**SERVE, **plugin.settings}, plugin) as runtime:
         part.armed = True
         assert await answers(runtime, QUESTION) == "an answer"
@@ -266,7 +275,7 @@ async def test_an_answer_that_cannot_be_embedded_is_kept_for_exact_hits() -> Non
 
 
 async def test_a_hit_is_served_although_the_eviction_policy_breaks() -> None:
-    plugin, part = given("eviction", "touched", error=Odd("odd"))
+    plugin, part = given("eviction", "touched", error=OddError("odd"))
     async with started({**SERVE, **plugin.settings}, plugin) as runtime:
         await answers(runtime, QUESTION)
         part.armed = True
@@ -277,7 +286,8 @@ async def test_a_hit_is_served_although_the_eviction_policy_breaks() -> None:
 
 async def test_a_request_that_has_no_key_is_served() -> None:
     async with started() as runtime:
-        for params in ({"temperature": float("nan")}, {"seed": {1, 2}}, {"tools": b"bytes"}):
+        odd: list[dict[str, Any]] = [{"temperature": float("nan")}, {"seed": {1, 2}}, {"tools": b"bytes"}]
+        for params in odd:
             reply = await runtime.pipeline.handle(chat(QUESTION, **params), ScriptedEngine())
             assert reply.status == "miss"
         await settled(runtime)
@@ -296,7 +306,16 @@ async def test_whatever_the_messages_are_the_engine_gets_them(messages: Any) -> 
         assert engine.calls[0].messages is messages
 
 
-@pytest.mark.parametrize("body", [{}, {"choices": None}, {"choices": "x"}, {"choices": [None]}, {"choices": [[]]}])
+ODD_BODIES: list[dict[str, Any]] = [
+    {},
+    {"choices": None},
+    {"choices": "x"},
+    {"choices": [None]},
+    {"choices": [[]]},
+]
+
+
+@pytest.mark.parametrize("body", ODD_BODIES)
 async def test_whatever_the_engine_answers_the_caller_gets_it(body: dict[str, Any]) -> None:
     async with started() as runtime:
         reply = await runtime.pipeline.handle(chat(QUESTION), ScriptedEngine([body]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -176,13 +177,18 @@ def test_the_span_of_an_earlier_attempt_ends_as_failed() -> None:
     assert one.engine_span is second
 
 
-EVENTS = {
+def lease(one: Flight, slots: list[Slot]) -> None:
+    slots.append(Slot())
+    one.leased(slots[-1].lease)
+
+
+EVENTS: dict[str, Callable[[Flight, list[Slot]], object]] = {
     "analyzed": lambda one, _slots: one.analyzed(FACTS, KEY),
     "found a hit": lambda one, _slots: one.found(hit()),
     "found nothing": lambda one, _slots: one.found(Miss("no_candidate")),
     "served by a twin": lambda one, _slots: one.served_by(hit(Tier.INFLIGHT)),
     "withdrawn": lambda one, _slots: one.withdrawn("edited"),
-    "leased": lambda one, slots: (slots.append(Slot()), one.leased(slots[-1].lease)),
+    "leased": lease,
     "released": lambda one, _slots: one.release(),
     "answered": lambda one, _slots: one.answered(ANSWER),
     "dropped": lambda one, _slots: one.dropped(),

@@ -4,52 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from forebay.middleware.errors import ShedError
-from forebay.middleware.gate import Gate, Lease
 from forebay.middleware.records import Load, Ticket
-from tests.middleware.parts import AtMost, FakeClock, Queue, ticket, until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-FOREVER = 60.0
-
-
-class Rig:
-    """A gate whose limit can be moved."""
-
-    def __init__(self, most: int = 1, *, max_queue: int = 100, ordering: Any = None, limit: Any = None) -> None:
-        self.limit = limit if limit is not None else AtMost(most)
-        self.ordering = ordering if ordering is not None else Queue()
-        self.clock = FakeClock()
-        self.gate = Gate(self.ordering, self.limit, max_queue=max_queue, clock=self.clock)
-
-    async def enter(self, name: str, *, tokens: int = 0) -> Lease:
-        return await self.gate.acquire(ticket(name, tokens=tokens), FOREVER)
-
-    def wait(self, name: str, timeout_s: float = FOREVER) -> asyncio.Task[Lease]:
-        return asyncio.create_task(self.gate.acquire(ticket(name), timeout_s))
-
-    async def queue(self, *names: str) -> list[asyncio.Task[Lease]]:
-        """Let these wait, in this order."""
-        tasks = []
-        for name in names:
-            queued = self.gate.load.queued
-            tasks.append(self.wait(name))
-            await until(lambda queued=queued: self.gate.load.queued == queued + 1)  # type: ignore[misc]
-        return tasks
-
-    @property
-    def empty(self) -> bool:
-        return self.gate.load == Load(0, 0, 0) and len(self.ordering) == 0
+from tests.middleware.gate_rig import FOREVER, Rig
+from tests.middleware.parts import Queue, ticket, until
 
 
 async def test_while_there_is_room_nobody_waits() -> None:
@@ -66,7 +28,7 @@ async def test_first_come_first_served() -> None:
     rig = Rig(1)
     lease = await rig.enter("first")
     tasks = await rig.queue("a", "b", "c")
-    order = []
+    order: list[float] = []
     for task in tasks:
         rig.clock.now_s += 2.0
         lease.release()
@@ -177,6 +139,17 @@ async def test_a_lease_is_given_back_once() -> None:
     assert rig.gate.load == Load(inflight=1, queued=1)
     (await tasks[0]).release()
     (await tasks[1]).release()
+    assert rig.empty
+
+
+async def test_an_old_lease_does_not_give_back_the_place_of_a_retry() -> None:
+    rig = Rig(1)
+    first = await rig.enter("a")
+    first.release()
+    second = await rig.enter("a")
+    first.release()
+    assert rig.gate.load.inflight == 1
+    second.release()
     assert rig.empty
 
 
@@ -296,104 +269,3 @@ async def test_an_ordering_that_offers_what_it_cannot_remove_does_not_hang_the_p
     with pytest.raises(asyncio.CancelledError):
         await task
     assert rig.gate.load == Load(0, 0, 0)
-
-
-class GateMachine(RuleBasedStateMachine):
-    """Any history of arrivals, departures, cancellations and moving limits keeps the books right."""
-
-    arrivals: Bundle[str] = Bundle("arrivals")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.runner = asyncio.Runner()
-        self.rig = Rig(2, max_queue=4)
-        self.tasks: dict[str, asyncio.Task[Lease]] = {}
-        self.names = 0
-
-    def run(self, step: Callable[[], object] = lambda: None) -> None:
-        async def turn() -> None:
-            step()
-            for _ in range(5):
-                await asyncio.sleep(0)
-
-        self.runner.run(turn())
-
-    @rule(target=arrivals, many=st.integers(1, 3))
-    def arrive(self, many: int) -> Any:
-        names = [f"t{self.names + at}" for at in range(many)]
-        self.names += many
-
-        def start() -> None:
-            for name in names:
-                self.tasks[name] = self.rig.wait(name)
-
-        self.run(start)
-        return multiple(*names)
-
-    @rule(name=consumes(arrivals))
-    def leave(self, name: str) -> None:
-        task = self.tasks[name]
-        if task.done() and not task.cancelled() and task.exception() is None:
-            self.run(task.result().release)
-            self.run(task.result().release)
-
-    @rule(name=arrivals)
-    def cancel(self, name: str) -> None:
-        self.run(self.tasks[name].cancel)
-
-    @rule(one=arrivals, other=arrivals)
-    def release_one_and_cancel_another_at_once(self, one: str, other: str) -> None:
-        task = self.tasks[one]
-
-        def both() -> None:
-            if task.done() and not task.cancelled() and task.exception() is None:
-                task.result().release()
-            self.tasks[other].cancel()
-
-        self.run(both)
-
-    @rule(most=st.integers(0, 4))
-    def move_the_limit(self, most: int) -> None:
-        self.rig.limit.most = most
-
-    @invariant()
-    def the_books_are_right(self) -> None:
-        load = self.rig.gate.load
-        waiting = [task for task in self.tasks.values() if not task.done()]
-        assert load.queued == len(waiting) == len(self.rig.ordering) <= 4
-        held = [task for task in self.tasks.values() if task.done() and not task.cancelled()]
-        leases = [task.result() for task in held if task.exception() is None]
-        assert load.inflight == sum(lease._give_back is not None for lease in leases)
-        assert load.inflight <= 4
-        assert all(isinstance(task.exception(), ShedError) for task in held if task.exception() is not None)
-
-    def teardown(self) -> None:
-        self.rig.limit.most = 100
-
-        async def drain() -> None:
-            last = self.rig.wait("last") if len(self.rig.ordering) < 4 else None
-            if last is None:
-                for task in self.tasks.values():
-                    if task.done() and not task.cancelled() and task.exception() is None:
-                        task.result().release()
-                if self.rig.gate.load.queued:
-                    waiting = next(task for task in self.tasks.values() if not task.done())
-                    waiting.cancel()
-            for _ in range(5):
-                await asyncio.sleep(0)
-            if last is not None:
-                (await last).release()
-            async with asyncio.timeout(10.0):  # nobody is lost
-                for task in self.tasks.values():
-                    with suppress(asyncio.CancelledError, ShedError):
-                        (await task).release()
-            assert self.rig.empty
-
-        try:
-            self.runner.run(drain())
-        finally:
-            self.runner.close()
-
-
-GateMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
-TestGateMachine = GateMachine.TestCase

@@ -103,7 +103,11 @@ async def test_request_finished() -> None:
 
 async def test_entry_stored() -> None:
     seen: list[Stored] = []
-    async with started(None, plugin("entry_stored", lambda stored: seen.append(stored))) as runtime:
+
+    def entry_stored(stored: Stored) -> None:
+        seen.append(stored)
+
+    async with started(None, plugin("entry_stored", entry_stored)) as runtime:
         await runtime.pipeline.handle(chat("hello"), ScriptedEngine(["hi"]))
         await runtime.pipeline.handle(chat("cut"), ScriptedEngine([completion("cu", finish_reason="length")]))
         await settled(runtime)

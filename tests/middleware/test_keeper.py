@@ -53,7 +53,7 @@ class Newest:
 
 class Rig:
     def __init__(self, store: Any = None, *, most: int = 100, **options: Any) -> None:
-        self.store = store or MemoryStore()
+        self.store: Any = store or MemoryStore()
         self.eviction = Newest(most)
         self.clock = FakeClock(NOW)
         self.breaker = Breaker("store", Telemetry(enabled=False), trip_after=2)
@@ -275,10 +275,11 @@ class Open(MemoryStore):
 
 
 async def test_a_store_that_is_a_component_is_opened_and_closed() -> None:
-    rig = Rig(Open())
+    store = Open()
+    rig = Rig(store)
     await rig.keeper.start()
     await rig.keeper.stop()
-    assert rig.store.notes == ["start", "stop"]
+    assert store.notes == ["start", "stop"]
 
 
 class Blind:

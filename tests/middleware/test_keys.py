@@ -24,6 +24,7 @@ from forebay.middleware.keys import (
     split_messages,
     text_of,
 )
+from forebay.middleware.narrow import is_array, is_object
 from forebay.middleware.records import Request
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ JSON = st.recursive(
 
 def reversed_keys(value: Any) -> Any:
     """The same value with all objects' keys the other way round, and whole numbers as floats where that is exact."""
-    if isinstance(value, dict):
+    if is_object(value):
         return {key: reversed_keys(item) for key, item in reversed(value.items())}
-    if isinstance(value, list):
+    if is_array(value):
         return [reversed_keys(item) for item in value]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
         return float(value)
@@ -53,9 +54,9 @@ def same(one: Any, other: Any) -> bool:
     """Whether two JSON values mean the same."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
-    if isinstance(one, dict) and isinstance(other, dict):
+    if is_object(one) and is_object(other):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
+    if is_array(one) and is_array(other):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
 
@@ -131,7 +132,7 @@ def test_another_secret_makes_other_digests() -> None:
     assert KEYRING.digest("a") != Keyring({"k1": b"other"}, "k1").digest("a")
 
 
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
+TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": {}}}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 BASE = request()
 VARIANTS: dict[str, Request] = {

@@ -95,7 +95,7 @@ def test_no_change_of_one_character_makes_another_entry(at: int, how: str, chara
 
 
 def test_each_single_character_replaced_by_another_of_its_kind_is_refused() -> None:
-    survived = []
+    survived: list[tuple[int, str]] = []
     for at, old in enumerate(PAYLOAD):
         new = "0" if old != "0" else "1"
         try:

@@ -29,9 +29,9 @@ def refusal(plugin: object, name: str = "mine") -> str:
     return str(raised.value)
 
 
-def plugin(function: Callable[..., Any], hook: str = "", **options: Any) -> object:
+def plugin(function: Callable[..., Any], **options: Any) -> object:
     """A plugin with one hook."""
-    return type("Plugin", (), {hook or function.__name__: staticmethod(hookimpl(**options)(function))})()
+    return type("Plugin", (), {function.__name__: staticmethod(hookimpl(**options)(function))})()
 
 
 class Limits:
@@ -58,7 +58,10 @@ def test_two_managers_know_nothing_of_each_other() -> None:
 
 def test_a_module_is_a_plugin() -> None:
     module = ModuleType("mine")
-    vars(module)["startup"] = hookimpl(lambda started: started)
+
+    def startup(started: Started) -> None: ...
+
+    vars(module)["startup"] = hookimpl(startup)
     manager = PluginManager()
     manager.register(module, "mine")
     assert [name for name, _ in manager.observers()["startup"]] == ["mine"]
@@ -116,7 +119,7 @@ def test_a_mistyped_argument_is_explained() -> None:
 
 def test_wrappers_are_refused() -> None:
     def startup(started: Started) -> Any:
-        return (yield)
+        yield
 
     for options in ({"wrapper": True}, {"hookwrapper": True}):
         assert refusal(plugin(startup, **options)) == (
@@ -203,12 +206,16 @@ class Dist:
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, **points: tuple[str, str]) -> None:
-    made = []
+    made: list[EntryPoint] = []
     for name, (distribution, value) in points.items():
         point = EntryPoint(name, value, plugin_manager.GROUP)
         vars(point)["dist"] = Dist(distribution)
         made.append(point)
-    monkeypatch.setattr(plugin_manager, "entry_points", lambda group: made)
+
+    def entry_points(group: str) -> list[EntryPoint]:
+        return made if group == plugin_manager.GROUP else []
+
+    monkeypatch.setattr(plugin_manager, "entry_points", entry_points)
 
 
 STORES = "forebay.plugins.stores"
@@ -228,7 +235,7 @@ def test_a_third_partys_plugin_loads_only_when_it_is_wanted(monkeypatch: pytest.
 
 def test_a_plugin_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, gone=("forebay-gone", "no_such_module_here"))
-    with pytest.raises(PluginError, match="plugin 'gone': cannot be imported .*'forebay-gone' installed whole"):
+    with pytest.raises(PluginError, match=r"plugin 'gone': cannot be imported .*'forebay-gone' installed whole"):
         PluginManager.from_entry_points(["gone"])
     offer(monkeypatch, gone=("forebay-gone", f"{STORES}:no_such_name"))
     with pytest.raises(PluginError, match="plugin 'gone': raised AttributeError while importing"):

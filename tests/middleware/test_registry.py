@@ -24,6 +24,7 @@ from forebay.middleware.telemetry import Telemetry
 from tests.middleware.parts import AtMost, Queue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -33,6 +34,10 @@ class LimitSettings(Settings):
 
 def make_limit(settings: LimitSettings, build: Build) -> AtMost:
     return AtMost(settings.most)
+
+
+def making(made: object) -> Callable[[NoSettings, Build], Any]:
+    return lambda _settings, _build: made
 
 
 @pytest.fixture
@@ -153,7 +158,7 @@ class HalfAStore:
 
 
 def test_a_factory_that_makes_something_else_is_told_what_it_lacks(registry: Registry, build: Build) -> None:
-    add(registry, lambda _settings, _build: HalfAStore())
+    add(registry, making(HalfAStore()))
     with pytest.raises(PluginError) as raised:
         registry.build(STORE, "odd", {}, build)
     assert str(raised.value) == (
@@ -162,7 +167,7 @@ def test_a_factory_that_makes_something_else_is_told_what_it_lacks(registry: Reg
 
 
 def test_a_factory_that_makes_nothing_is_told(registry: Registry, build: Build) -> None:
-    add(registry, lambda _settings, _build: None, kind=ANALYZER)
+    add(registry, making(None), kind=ANALYZER)
     with pytest.raises(PluginError, match="returned a NoneType, which lacks analyze"):
         registry.build(ANALYZER, "odd", {}, build)
 
@@ -179,11 +184,11 @@ def test_an_ordering_without_a_length_is_told_so(registry: Registry, build: Buil
     class NoLength:
         push = peek = remove = print
 
-    add(registry, lambda _settings, _build: NoLength(), kind=ORDERING)
+    add(registry, making(NoLength()), kind=ORDERING)
     with pytest.raises(PluginError, match=r"which lacks __len__$"):
         registry.build(ORDERING, "odd", {}, build)
 
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        LimitSettings().most = 2  # type: ignore[misc]
+        LimitSettings().most = 2

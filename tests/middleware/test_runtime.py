@@ -96,11 +96,6 @@ async def test_a_part_that_hangs_while_it_is_closed_does_not_hold_the_others(mon
     assert store.notes == acceptance.notes == ["start", "stop"]
 
 
-async def test_a_readiness_check_that_raises_is_a_finding() -> None:
-    async with started() as runtime:
-        assert all(item.ok for item in await runtime.check_ready() if item.required)
-
-
 def build(tmp_path: Path, **settings: Any) -> Runtime:
     memory = {"state_dir": str(tmp_path), "store": {"type": "memory"}, "embedder": {"type": "hashing"}}
     return Runtime(parse_config({**memory, **settings}, environ={}), PluginManager.from_entry_points())

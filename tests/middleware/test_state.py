@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -119,6 +120,28 @@ def test_eight_processes_may_open_it_at_once(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_moment_in_which_another_process_changes_the_journal_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+
+    class Locked(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            if "journal_mode" in sql:
+                raise sqlite3.OperationalError("database is locked")
+            return super().execute(sql, *parameters)
+
+    def locked(path: Path, timeout: float) -> sqlite3.Connection:
+        return connect(path, timeout=timeout, factory=Locked)
+
+    monkeypatch.setattr(sqlite3, "connect", locked)
+    store = StateStore(tmp_path / "state.db")
+    store.explain("r", 1.0, {"at": 1})
+    assert store.flush()
+    assert store.explanation("r") == {"at": 1}
+    store.close()
+
+
 def test_a_write_that_fails_is_counted_and_the_next_one_is_kept(
     state: StateStore, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -134,10 +157,8 @@ def test_a_write_that_fails_is_counted_and_the_next_one_is_kept(
 def test_while_the_disk_hangs_requests_go_on_and_what_does_not_fit_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     resume = threading.Event()
-    original = StateStore._write
+    original = StateStore._write  # pyright: ignore[reportPrivateUsage]
 
     def slow(self: StateStore, writes: object) -> None:
         resume.wait(10.0)

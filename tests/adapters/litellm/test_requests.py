@@ -1,0 +1,195 @@
+"""From LiteLLM's call arguments to a request, and back."""
+
+from __future__ import annotations
+
+import copy
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forebay.adapters.litellm.requests import (
+    CHAT_PARAMS,
+    FLIGHT_ID,
+    IGNORED,
+    Fingerprint,
+    build_request,
+    client_fields,
+    controls_of,
+    headers_of,
+    params_of,
+    scrub,
+    tenant_of,
+)
+from forebay.middleware.keys import Keyring
+from forebay.middleware.records import Controls
+
+KEYRING = Keyring.from_secret("a secret for these tests")
+values = st.one_of(
+    st.integers(-5, 5), st.floats(0, 2), st.booleans(), st.text(max_size=5), st.lists(st.text(max_size=3))
+)
+params = st.dictionaries(st.sampled_from(sorted(CHAT_PARAMS | {"vendor_option", "another"})), values, max_size=5)
+messages = st.lists(
+    st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": st.text(max_size=20)}),
+    min_size=1,
+    max_size=4,
+)
+
+
+def call(asked: list[dict[str, Any]], more: dict[str, Any]) -> dict[str, Any]:
+    body = {"model": "tiny", "messages": asked, **more}
+    return {**copy.deepcopy(body), "metadata": {}, "proxy_server_request": {"headers": {}, "body": body}}
+
+
+def fingerprint(data: dict[str, Any]) -> Fingerprint:
+    request = build_request(data, request_id="fb-1", tenant="t")
+    assert request is not None
+    return Fingerprint(request, client_fields(data), KEYRING)
+
+
+@given(messages, params, params)
+def test_a_call_matches_itself_with_its_deployments_parameters(
+    asked: list[dict[str, Any]], more: dict[str, Any], deployment: dict[str, Any]
+) -> None:
+    data = call(asked, more)
+    print_of = fingerprint(data)
+    # as the router merges them: what the client sets wins; and LiteLLM's own fields
+    sent = {**deployment, **data, "litellm_call_id": "1", "api_key": "x", "caching": None, "timeout": 5, "stream": True}
+    assert print_of.matches(sent, deployment)
+
+
+@given(messages, params, st.data())
+def test_no_edit_is_overlooked(asked: list[dict[str, Any]], more: dict[str, Any], draw: st.DataObject) -> None:
+    data = call(asked, more)
+    print_of = fingerprint(data)
+    edited = copy.deepcopy(data)
+    choices = ["content", "role", "dropped", "added", "parameter"] + (["removed"] if more else [])
+    match draw.draw(st.sampled_from(choices)):
+        case "content":
+            edited["messages"][-1]["content"] += "!"
+        case "role":
+            edited["messages"][0]["role"] = "tool"
+        case "dropped":
+            edited["messages"] = edited["messages"][1:]
+        case "added":
+            edited["messages"] = [*edited["messages"], {"role": "user", "content": "and?"}]
+        case "parameter":
+            edited["seed"] = 99
+        case _:
+            del edited[draw.draw(st.sampled_from(sorted(more)))]
+    assert not print_of.matches(edited, {})
+
+
+def test_editing_the_very_objects_that_were_looked_up_is_an_edit() -> None:
+    data = call([{"role": "user", "content": "a"}], {})
+    print_of = fingerprint(data)
+    assert print_of.matches(data, {})
+    data["messages"][0]["content"] = "b"
+    assert not print_of.matches(data, {})
+
+
+@pytest.mark.parametrize("asked", [None, "text", {"role": "user"}, [{"role": "user", "content": float("nan")}], [1]])
+def test_what_has_no_canonical_form_never_matches(asked: Any) -> None:
+    assert not fingerprint(call([{"role": "user", "content": "a"}], {})).matches({"messages": asked}, {})
+
+
+def test_a_deployments_parameter_may_not_hide_the_clients() -> None:
+    data = call([{"role": "user", "content": "a"}], {"temperature": 0.1})
+    assert not fingerprint(data).matches({**data, "temperature": 0.4}, {"temperature": 0.4})
+
+
+@pytest.mark.parametrize("name", [*sorted(IGNORED - {"messages", "cache"}), "litellm_trace_id", "litellm_session_id"])
+def test_transport_is_no_parameter(name: str) -> None:
+    assert params_of({name: "x"}, frozenset({name})) == {}
+
+
+def test_what_the_client_sends_beyond_openai_counts() -> None:
+    data = {"guided_json": "{}", "temperature": None, "top_p": 0.5, "internal": 1}
+    assert params_of(data, frozenset({"guided_json"})) == {"guided_json": "{}", "top_p": 0.5}
+
+
+def test_a_namespace_separates() -> None:
+    assert params_of({"cache": {"namespace": "a"}}, frozenset()) == {"cache.namespace": "a"}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({}, Controls()),
+        ({"cache": {"no-cache": True}}, Controls(no_cache=True)),
+        ({"cache": {"no-cache": "yes"}}, Controls()),
+        ({"cache": {"no-store": True}}, Controls(no_store=True)),
+        ({"cache": {"s-maxage": 5}}, Controls(no_cache=True)),
+        ({"cache": {"s-max-age": 5}}, Controls(no_cache=True)),
+        ({"cache": {"ttl": 60}}, Controls(ttl_s=60.0)),
+        ({"cache": {"ttl": True}}, Controls()),
+        ({"cache": {"ttl": "x"}}, Controls()),
+        ({"cache": "yes"}, Controls()),
+        ({"caching": False}, Controls(no_cache=True, no_store=True)),
+    ],
+)
+def test_controls(data: dict[str, Any], expected: Controls) -> None:
+    assert controls_of(data, {}) == expected
+
+
+@pytest.mark.parametrize(("value", "bypass"), [("1", True), ("TRUE ", True), ("yes", True), ("0", False), ("", False)])
+def test_bypass_header(value: str, bypass: bool) -> None:
+    data = {"proxy_server_request": {"headers": {"X-Forebay-Bypass": value}}}
+    assert controls_of({}, headers_of(data)).bypass is bypass
+
+
+def test_tenants_come_from_the_authenticated_identity() -> None:
+    one = SimpleNamespace(api_key="k1", user_id="u", team_id=None, org_id="o", end_user_id="e")
+    other = SimpleNamespace(api_key="k2", user_id="u", team_id=None, org_id="o", end_user_id="e")
+    assert tenant_of(one, ("key",)) != tenant_of(other, ("key",))
+    assert tenant_of(one, ("user", "organization")) == tenant_of(other, ("user", "organization"))
+    assert tenant_of(one, ("team",)) == "team="
+    assert tenant_of(object(), ("key",)) == "key="
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"model": "tiny"},
+        {"model": "tiny", "messages": "hello"},
+        {"model": "tiny", "messages": [1]},
+        {"model": None, "messages": []},
+        {"messages": []},
+    ],
+)
+def test_what_cannot_be_read_is_left_to_litellm(data: dict[str, Any]) -> None:
+    assert build_request(data, request_id="fb-1", tenant="t") is None
+
+
+def test_scrub() -> None:
+    data: dict[str, Any] = {
+        "metadata": {FLIGHT_ID: "fb-0", "a": 1},
+        "litellm_metadata": {FLIGHT_ID: "x"},
+        "cache": None,
+    }
+    scrub(data)
+    assert data == {"metadata": {"a": 1}, "litellm_metadata": {}}
+    kept = {"metadata": "text", "cache": {"no-cache": True}}
+    scrub(kept)
+    assert kept == {"metadata": "text", "cache": {"no-cache": True}}
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=10,
+    )
+)
+def test_no_body_makes_it_raise(value: Any) -> None:
+    for name in ("messages", "metadata", "cache", "proxy_server_request", "stream", "model", "tools"):
+        data = {"model": "tiny", "messages": [{"role": "user", "content": "a"}], name: value}
+        scrub(data)
+        request = build_request(data, request_id="fb-1", tenant="t")
+        if request is not None:
+            made = Fingerprint(request, client_fields(data), KEYRING)
+            same = json.dumps(data, sort_keys=True) if made.matches(data, {}) else ""
+            assert same or "NaN" in json.dumps(data) or "Infinity" in json.dumps(data)

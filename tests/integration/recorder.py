@@ -1,0 +1,145 @@
+"""LiteLLM callback that the proxies under test load beside forebay: it records and answers questions.
+
+It is copied into the folder of LiteLLM's config and runs inside the proxy. A question is one JSON line on a
+loopback socket, and so is its answer.
+"""
+
+# pyright: basic
+# LiteLLM is half typed
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from fastapi import HTTPException
+from litellm.integrations.custom_logger import CustomLogger
+from litellm.proxy.spend_tracking.spend_tracking_utils import get_logging_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WAIT_S = 15.0
+
+
+class Recorder(CustomLogger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.logged: dict[str, dict[str, Any]] = {}
+        self.server = asyncio.get_running_loop().create_task(self.serve())
+
+    async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: Any, call_type: Any) -> Any:
+        """Edit or refuse requests that ask for it, as a guardrail would."""
+        headers = (data.get("proxy_server_request") or {}).get("headers") or {}
+        if headers.get("x-test-refuse"):
+            raise HTTPException(status_code=400, detail="refused by a guardrail")
+        if headers.get("x-test-edit"):
+            data["messages"] = [*data["messages"][:-1], {"role": "user", "content": headers["x-test-edit"]}]
+        return data
+
+    async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        # the row LiteLLM would write into its spend log, had it a database
+        self.note(kwargs, get_logging_payload(kwargs, response_obj, start_time, end_time))
+
+    async def async_log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+        self.note(kwargs, {})
+
+    def note(self, kwargs: Any, spend: Any) -> None:
+        payload = kwargs.get("standard_logging_object") or {}
+        self.logged[str(kwargs.get("litellm_call_id"))] = {
+            "id": payload.get("id"),
+            "status": payload.get("status"),
+            "cache_hit": payload.get("cache_hit"),
+            "cost": payload.get("response_cost"),
+            "saved": payload.get("saved_cache_cost"),
+            "spend_cache_hit": spend.get("cache_hit"),
+            "spend": spend.get("spend"),
+        }
+
+    async def serve(self) -> None:
+        server = await asyncio.start_server(self.answer, "127.0.0.1", int(os.environ["RECORDER_PORT"]))
+        async with server:
+            await server.serve_forever()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            question = json.loads(await reader.readline())
+            result = await getattr(self, "ask_" + question.pop("ask"))(**question)
+        except Exception as error:
+            result = {"error": f"{type(error).__name__}: {error}"}
+        writer.write(json.dumps(result).encode() + b"\n")
+        await writer.drain()
+        writer.close()
+
+    @property
+    def bridge(self) -> Any:
+        return sys.modules["forebay.adapters.litellm"].handler.bridge
+
+    def state(self) -> dict[str, Any]:
+        """What is going on in forebay right now."""
+        runtime = self.bridge.runtime
+        load = runtime.pipeline.gate.load
+        return {
+            "ready": self.bridge.ready,
+            "serving": self.bridge.serving,
+            "inside": load.inflight,
+            "queued": load.queued,
+            "flights": runtime.pipeline.inflight,
+            "settling": len(runtime.pipeline._settling),
+            "twins": len(runtime.pipeline._stops.twins),
+            "problems": runtime.problems,
+            "store": type(runtime.keeper.store).__name__,
+            "counts": {"|".join(name): count for name, count in runtime.telemetry.counts.items()},
+        }
+
+    async def ask_until(self, **wanted: Any) -> dict[str, Any]:
+        """Wait for a state, and return it."""
+
+        def reached() -> bool:
+            state = self.state()
+            return all(state[name] == value for name, value in wanted.items())
+
+        await look(reached)
+        return self.state()
+
+    async def ask_logged(self, call: str) -> dict[str, Any] | None:
+        """Wait until LiteLLM has logged a call."""
+        await look(lambda: call in self.logged)
+        return self.logged.get(call)
+
+    async def ask_explain(self, request: str) -> Any:
+        """What forebay's state store has kept about a request."""
+        state = self.bridge.runtime.state
+
+        def kept() -> bool:
+            return state.flush() and state.explanation(request) is not None
+
+        await look(kept)
+        return state.explanation(request)
+
+    async def ask_entries(self) -> list[str]:
+        """The answers forebay has kept."""
+        from forebay.middleware.records import EVERYTHING
+
+        return [entry.id async for entry in self.bridge.runtime.keeper.scan(EVERYTHING)]
+
+    async def ask_damage(self) -> int:
+        """Write nonsense over every answer kept in Milvus Lite."""
+        milvus = self.bridge.runtime.keeper.store._milvus
+        rows = await milvus._call("query", filter="", output_fields=["*"], limit=1000)
+        await milvus._call("upsert", data=[{**row, "payload": "nonsense"} for row in rows])
+        return len(rows)
+
+
+async def look(reached: Callable[[], bool]) -> None:
+    """Look until a condition holds, at most for a while; nothing in here tells when one does."""
+    ends = monotonic() + WAIT_S
+    while not reached() and monotonic() < ends:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+recorder = Recorder()
