@@ -7,23 +7,39 @@ by the settle stop. LiteLLM's own cache key has no tenant in it and is not used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import litellm
 from litellm.caching.base_cache import BaseCache
 from litellm.caching.caching import Cache
 
 if TYPE_CHECKING:
-    from .bridge import Bridge
+    from collections.abc import Mapping
 
 CALL_TYPES: Final = ("acompletion",)
 """The calls whose answers forebay handles; all others do not see the backend at all."""
 
 
+class Exchange(Protocol):
+    """Who decides what is handed out and what is kept: the bridge."""
+
+    async def hand_out(self, kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the answer of a hit in LiteLLM's form."""
+        ...
+
+    def take_in(self, kwargs: Mapping[str, Any], value: object) -> None:
+        """Take the answer of a call."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop: LiteLLM shuts down."""
+        ...
+
+
 class ForebayBackend(BaseCache):
     """The cache backend LiteLLM talks to."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Exchange) -> None:
         super().__init__()
         self._bridge = bridge
 
@@ -52,7 +68,7 @@ class ForebayBackend(BaseCache):
         await self._bridge.stop()
 
 
-def install(bridge: Bridge) -> Cache | None:
+def install(bridge: Exchange) -> Cache | None:
     """Make our backend LiteLLM's response cache; None where the operator configured one, which is left alone."""
     if litellm.cache is not None:
         return None

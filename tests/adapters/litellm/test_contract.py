@@ -32,10 +32,13 @@ from forebay.adapters.litellm.streams import has_end, logprobs_of
 from forebay.middleware.errors import ShedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
 # LiteLLM's own: pydantic reads its types lazily, while the first call runs
 pytestmark = pytest.mark.filterwarnings("ignore:.*using the `ReadOnly` qualifier:UserWarning")
+
+
+HOST: Any = litellm  # half typed
 
 
 @pytest.fixture(autouse=True)
@@ -54,13 +57,17 @@ class Bridge:
         self.brought: list[dict[str, Any]] = []
         self.came = asyncio.Event()
 
-    async def hand_out(self, kwargs: dict[str, Any]) -> dict[str, Any] | None:
-        self.asked.append(kwargs)
+    async def hand_out(self, kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
+        self.asked.append(dict(kwargs))
         return self.answer
 
-    def take_in(self, kwargs: dict[str, Any], value: dict[str, Any]) -> None:
+    def take_in(self, kwargs: Mapping[str, Any], value: object) -> None:
+        assert isinstance(value, dict)
         self.brought.append(value)
         self.came.set()
+
+    async def stop(self) -> None:
+        """Nothing to stop."""
 
 
 async def complete(text: str, **more: Any) -> Any:
@@ -158,7 +165,7 @@ def test_an_operators_cache_is_left_alone() -> None:
 
 
 def test_a_refusal_is_an_http_error_and_skips_retries_and_fallbacks() -> None:
-    from litellm.router import is_guardrail_intervention
+    from litellm.integrations.custom_guardrail import is_guardrail_intervention
 
     error = refusal(ShedError("queue_full", status=429, retry_after_s=3), "fb-1")
     assert isinstance(error, HTTPException)
@@ -181,7 +188,7 @@ async def test_a_refusal_in_the_deployment_hook_costs_one_attempt() -> None:
 
     params = {"model": "gpt-4o-mini", "mock_response": "hello"}
     models = [{"model_name": name, "litellm_params": params} for name in ("tiny", "spare")]
-    router = litellm.Router(model_list=models, num_retries=3, fallbacks=[{"tiny": ["spare"]}])
+    router = HOST.Router(model_list=models, num_retries=3, fallbacks=[{"tiny": ["spare"]}])
     before = litellm.callbacks
     try:
         litellm.callbacks = [Refusing()]
@@ -197,7 +204,7 @@ def test_a_fallback_says_so_in_the_metadata() -> None:
 
 
 def chunk(content: str | None, finish: str | None = None, logprobs: Any = None) -> ModelResponseStream:
-    choice = {"index": 0, "delta": {"content": content}, "finish_reason": finish, "logprobs": logprobs}
+    choice: Any = {"index": 0, "delta": {"content": content}, "finish_reason": finish, "logprobs": logprobs}
     return ModelResponseStream(id="chatcmpl-1", model="tiny", choices=[choice])
 
 
@@ -220,7 +227,10 @@ def wrapped(*chunks: ModelResponseStream) -> CustomStreamWrapper:
     )
     record.model_call_details["litellm_params"] = {}
     make: Any = CustomStreamWrapper
-    return make(completion_stream=upstream(), model="tiny", custom_llm_provider="openai", logging_obj=record)
+    made: CustomStreamWrapper = make(
+        completion_stream=upstream(), model="tiny", custom_llm_provider="openai", logging_obj=record
+    )
+    return made
 
 
 async def test_a_stream_remembers_whether_its_upstream_ended_it() -> None:
@@ -248,7 +258,7 @@ async def test_a_stream_remembers_its_logprobs() -> None:
 
 
 def test_the_routers_wrapper_shares_the_remembered_chunks() -> None:
-    source = inspect.getsource(litellm.Router._acompletion_streaming_iterator)
+    source = inspect.getsource(HOST.Router._acompletion_streaming_iterator)
     assert 'getattr(model_response, "chunks", None)' in source
     assert "self.chunks = inner_chunks" in source
 
