@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from .errors import ForebayError
-from .records import Controls
+from .records import Controls, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ class BackgroundCaller:
             return "recursion"
         if self._running >= self._config.max_concurrent or len(self._calls) >= self._config.calls_per_minute:
             return "budget"
-        return "busy" if self._pipeline.gate.load.queued else None
+        return "busy" if self._pipeline.gate.would_wait(Ticket(TENANT, TENANT, now)) else None
 
     async def call(self, request: Request) -> JsonObject:
         """Compute an answer; the cache is neither read nor written.

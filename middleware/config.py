@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError
 from .narrow import is_array, is_object
@@ -136,6 +136,20 @@ class Config(_Section):
     background: BackgroundConfig = BackgroundConfig()
     litellm: LiteLLMConfig = LiteLLMConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_types(cls, data: Any) -> Any:
+        """Let ``store: {uri: …}`` or FOREBAY__STORE__URI mean the default store's setting."""
+        if not is_object(data):
+            return data
+        filled = dict(data)
+        for name, info in cls.model_fields.items():
+            given = filled.get(name)
+            default = info.get_default(call_default_factory=True)
+            if isinstance(default, Spec) and is_object(given) and "type" not in given:
+                filled[name] = {"type": default.type, **given}
+        return filled
+
     @field_validator("secret")
     @classmethod
     def _long_enough(cls, value: str | None) -> str | None:
@@ -178,6 +192,21 @@ def parse_config(
         raise settings_error(error, Config, path="", source=variable or source) from None
 
 
+class _Loader(yaml.SafeLoader):
+    """A safe loader that refuses a key that is given twice; YAML would silently take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {name!r} is given twice; keep one", key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep=deep)
+
+
 def _read(path: Path, env: Mapping[str, str]) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
@@ -186,7 +215,7 @@ def _read(path: Path, env: Mapping[str, str]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read as UTF-8 text: {error}", source=str(path)) from None
     try:
-        loaded: Any = yaml.safe_load(text)
+        loaded: Any = yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""

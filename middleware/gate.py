@@ -66,7 +66,7 @@ class Gate:
         Raises:
             ShedError: the queue is full.
         """
-        if self._would_wait(ticket) and len(self._waiting) >= self._max_queue:
+        if self.would_wait(ticket) and len(self._waiting) >= self._max_queue:
             raise ShedError("queue_full", status=429, retry_after_s=1)
 
     async def acquire(self, ticket: Ticket, timeout_s: float) -> Lease:
@@ -82,7 +82,7 @@ class Gate:
         """
         self.check_room(ticket)
         arrived = self._clock()
-        if self._would_wait(ticket):
+        if self.would_wait(ticket):
             future: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
             self._waiting[ticket.id] = future
             try:
@@ -101,7 +101,8 @@ class Gate:
             self._enter(ticket)
         return Lease(lambda: self._exit(ticket.id), self._clock() - arrived)
 
-    def _would_wait(self, ticket: Ticket) -> bool:
+    def would_wait(self, ticket: Ticket) -> bool:
+        """Return whether a ticket that came now would have to wait."""
         return bool(self._waiting) or not self._limit.admits(ticket, self.load)
 
     def _enter(self, ticket: Ticket) -> None:

@@ -5,6 +5,7 @@ Everything here raises; the stops that call it turn a failure into a miss.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from functools import partial
 from time import time
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from .breaker import Breaker
     from .protocols import Eviction, Store
     from .records import Candidate, Entry, Key, Vector
+    from .state import StateStore
 
 log = logging.getLogger(__name__)
+SNAPSHOT: Final = "eviction"
+ADOPT_S: Final = 60.0
 SWEEP_S: Final = 300.0
 """How often expired entries are dropped, at most."""
 
@@ -30,6 +34,7 @@ class Keeper:
     """The answers this process can reach.
 
     Args:
+        state: where the eviction policy's memory outlives a restart.
         read_deadline_s: longest single read; the lookup has a deadline of its own above this.
         write_deadline_s: longest single write; nobody waits for it.
     """
@@ -40,6 +45,7 @@ class Keeper:
         eviction: Eviction,
         breaker: Breaker,
         *,
+        state: StateStore | None = None,
         read_deadline_s: float = 0.25,
         write_deadline_s: float = 10.0,
         clock: Callable[[], float] = time,
@@ -50,6 +56,7 @@ class Keeper:
         self._swept_s = float("-inf")
         self._eviction = eviction
         self._breaker = breaker
+        self._state = state
         self._read_s = read_deadline_s
         self._write_s = write_deadline_s
         self._clock = clock
@@ -65,7 +72,9 @@ class Keeper:
         await self._adopt()
 
     async def stop(self) -> None:
-        """Close the store."""
+        """Close the store; what the eviction policy learned is kept for the next start."""
+        if self._state is not None and self._adopted:
+            self._state.save(SNAPSHOT, {"saved_s": self._clock(), "policy": dict(self._eviction.snapshot())})
         if isinstance(self.store, Component):
             await self.store.stop()
 
@@ -101,11 +110,15 @@ class Keeper:
     async def put(self, entry: Entry) -> list[Evicted]:
         """Keep an entry and drop what no longer fits; return what was dropped."""
         await self._breaker.call(lambda: self.store.put(entry), self._write_s)
-        if not self._adopted:
-            await self._adopt()
         now = self._clock()
-        victims = self._eviction.added(entry.id, entry.size_bytes, entry.cost, now)
-        return [*await self._drop(victims), *await self._sweep(now)]
+        try:
+            if not self._adopted:
+                await self._adopt()
+            victims = self._eviction.added(entry.id, entry.size_bytes, entry.cost, now)
+            return [*await self._drop(victims), *await self._sweep(now)]
+        except (ForebayError, TimeoutError) as error:  # the entry is kept all the same
+            log.info("making room failed: %s", type(error).__name__)
+            return []
 
     def touched(self, entry: Entry) -> None:
         """Note that an entry was served."""
@@ -131,11 +144,25 @@ class Keeper:
 
     async def _adopt(self) -> None:
         """Tell the eviction policy what the store holds; also after a store that was down at start came back."""
-        self._adopted = True
         if isinstance(self.store, Scannable):
-            known = [entry async for entry in self.store.scan(EVERYTHING)]
+            async with asyncio.timeout(ADOPT_S):
+                known = [entry async for entry in self.store.scan(EVERYTHING)]
+            since = self._restore()
             for entry in sorted(known, key=lambda entry: entry.created_s):
-                await self._drop(self._eviction.added(entry.id, entry.size_bytes, entry.cost, entry.created_s))
+                if entry.created_s > since:
+                    await self._drop(self._eviction.added(entry.id, entry.size_bytes, entry.cost, entry.created_s))
+        self._adopted = True
+
+    def _restore(self) -> float:
+        """Take over the eviction policy's snapshot; return since when it knows nothing."""
+        saved = self._state.load(SNAPSHOT) if self._state is not None else None
+        try:
+            if saved is not None:
+                self._eviction.restore(saved["policy"])
+                return float(saved["saved_s"])
+        except (ValueError, KeyError, TypeError):
+            log.info("the eviction policy starts without its snapshot: it is another policy's")
+        return float("-inf")
 
     async def _sweep(self, now: float) -> list[Evicted]:
         """Drop what has expired, now and then: no store here does it by itself."""

@@ -89,6 +89,7 @@ class Runtime:
             self._make(kinds.STORE, config.store, "store"),
             self._make(kinds.EVICTION, config.eviction, "eviction"),
             Breaker("store", self.telemetry),
+            state=self.state,
             read_deadline_s=min(READ_DEADLINE_S, config.cache.lookup_deadline_ms / 1000),
         )
         self.pipeline = self._pipeline()

@@ -53,7 +53,6 @@ USAGE_INPUT: Final = "gen_ai.usage.input_tokens"
 USAGE_OUTPUT: Final = "gen_ai.usage.output_tokens"
 PROVIDER: Final = "gen_ai.provider.name"
 ERROR_TYPE: Final = "error.type"
-DB_SYSTEM: Final = "db.system.name"
 EVENT_FIRST_TOKEN: Final = "forebay.first_token"  # noqa: S105  (the name of an event)
 
 METRIC_REQUESTS: Final = "forebay.requests"

@@ -187,7 +187,7 @@ def test_an_unknown_override_names_the_variable(write: Any) -> None:
         ("cache: {neighbours: many}", "cache.neighbours: Input should be a valid integer"),
         ("cache: {neighbours: 0}", "cache.neighbours: Input should be greater than or equal to 1, got 0"),
         ("admission: {queue_timeout_s: -1}", "admission.queue_timeout_s: Input should be greater than 0, got -1"),
-        ("store: {uri: x}", "store.type: Field required"),
+        ("engine: {base_url: x}", "engine.type: Field required"),
         ("store: milvus", "store: Input should be"),
         ("rules: [{percent: 101, mode: serve}]", "rules.0.percent: Input should be less than or equal to 100, got 101"),
         ("mode: loud", "mode: Input should be 'off', 'shadow' or 'serve', got 'loud'"),

@@ -12,6 +12,7 @@ import pytest
 from forebay.adapters.milvus.lite import LiteServer
 from forebay.adapters.otlp.receiver import Receiver
 from forebay.middleware.cli import doctor
+from forebay.middleware.records import Health
 
 Run = Callable[..., Any]
 Installed = Callable[[str, str | None], None]
@@ -42,6 +43,22 @@ def engine(config: Path) -> Generator[tuple[str, list[tuple[int, bytes]]]]:
         yield f"http://127.0.0.1:{server.server_port}", replies
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(autouse=True)
+def litellm_selftest(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes five seconds: one test runs it, the others are about something else."""
+    if request.node.name != "test_the_hooks_of_litellm_fire":
+
+        async def canned() -> Health:
+            return Health("LiteLLM hooks", ok=True, detail="canned")
+
+        monkeypatch.setattr("forebay.plugins.litellm._selftest", canned)
+
+
+def test_the_hooks_of_litellm_fire(forebay: Run, config: Path) -> None:
+    found = findings(forebay("doctor", "--json"))["LiteLLM hooks"]
+    assert (found["level"], "a repeated request is answered from the cache" in found["detail"]) == ("ok", True)
 
 
 def test_all_is_well(forebay: Run, config: Path) -> None:
