@@ -84,11 +84,10 @@ class Keeper:
 
     async def get(self, key: Key) -> Entry | None:
         """Return the fresh entry with exactly this key. A damaged one is dropped and counts as none."""
-        try:
-            entry = await self._breaker.call(lambda: self.store.get(key.exact), self._read_s)
-        except PayloadError as error:
+        entry = await self._breaker.call(lambda: self._read(key.exact), self._read_s)
+        if isinstance(entry, PayloadError):
             self.damaged += 1
-            log.warning("dropped a kept answer: %s", error)
+            log.warning("dropped a kept answer: %s", entry)
             await self.forget(Selector(id=key.exact))
             return None
         if entry is None or entry.scope != key.scope or entry.context != key.context or not self._fresh(entry):
@@ -141,6 +140,12 @@ class Keeper:
         if not isinstance(self.store, Scannable):
             raise ForebayError("the configured store cannot list its entries")
         return self.store.scan(selector)
+
+    async def _read(self, entry_id: str) -> Entry | PayloadError | None:
+        try:
+            return await self.store.get(entry_id)
+        except PayloadError as error:  # the store works: this must not open its breaker
+            return error
 
     async def _adopt(self) -> None:
         """Tell the eviction policy what the store holds; also after a store that was down at start came back."""

@@ -8,13 +8,13 @@ import pytest
 
 from forebay.adapters.memory.store import MemoryStore
 from forebay.middleware.breaker import Breaker
-from forebay.middleware.errors import StoreError
+from forebay.middleware.errors import PayloadError, StoreError
 from forebay.middleware.keeper import SNAPSHOT, Keeper
 from forebay.middleware.records import Selector
 from forebay.middleware.state import StateStore
 from forebay.middleware.telemetry import Telemetry
 from forebay.policies.eviction.lru import LRU
-from tests.contract.entries import make_entry
+from tests.contract.entries import key_of, make_entry
 from tests.middleware.parts import FakeClock
 
 if TYPE_CHECKING:
@@ -100,3 +100,17 @@ async def test_a_write_counts_although_making_room_failed() -> None:
     for name in ("a", "b"):
         assert await one.put(kept(name)) == []
     assert await store.get("b") is not None
+
+
+class Damaged(MemoryStore):
+    """Every entry it reads is damaged."""
+
+    async def get(self, entry_id: str) -> Entry | None:
+        raise PayloadError("a kept answer has a wrong signature")
+
+
+async def test_damaged_entries_do_not_open_the_stores_breaker() -> None:
+    one = keeper(Damaged(), None, FakeClock(NOW))
+    for at in range(12):  # more than trip it
+        assert await one.get(key_of(kept(f"e{at}"))) is None
+    assert one.damaged == 12
