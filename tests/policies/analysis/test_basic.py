@@ -161,6 +161,18 @@ def test_after_a_tool_call_the_conversation_ends_otherwise() -> None:
     assert facts_of_messages(messages).reason == "ends_otherwise"
 
 
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        ("What happened today? " + "Here is the material. " * 2_000, "volatile"),
+        ("Here is the material. " * 2_000 + "What happened today?", "volatile"),
+        ("Summarise. " + "word " * 4_000 + " today " + "word " * 4_000, "too_long_to_embed"),
+    ],
+)
+def test_a_long_turn_asks_at_its_ends(question: str, reason: str) -> None:
+    assert facts_of(question).reason == reason
+
+
 def test_a_temperature_of_one_and_a_missing_one_are_fine() -> None:
     assert facts_of(QUESTION, temperature=1).reason == "ok"
     assert facts_of(QUESTION, temperature=None).reason == "ok"
@@ -174,7 +186,9 @@ def test_a_temperature_of_one_and_a_missing_one_are_fine() -> None:
         (["The quick brown fox jumps over the lazy dog."], 10, 16),
         (["antidisestablishmentarianism"], 4, 10),
         (["湖の水は深い"], 6, 14),
-        (["x" * 2_000_000], 400_000, 600_000),
+        # the first 8,000 characters stand for the rest: 1,143 tokens of one long word, 1,600 of four-letter words
+        (["x" * 2_000_000], 285_000, 286_500),
+        (["word " * 200_000], 199_000, 201_000),
     ],
 )
 def test_estimate(texts: list[str], low: int, high: int) -> None:
