@@ -229,7 +229,7 @@ def prepare_state_dir(name: str) -> Path:
     """
     path = Path(name).expanduser()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)  # a Lite file in it holds prompts and answers
         probe = path / ".writable"
         probe.touch()
         probe.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,3 +149,11 @@ def test_a_state_folder_is_made_with_its_parents(tmp_path: Path) -> None:
     made = prepare_state_dir(str(tmp_path / "a" / "b"))
     assert made.is_dir()
     assert list(made.iterdir()) == []
+
+
+def test_a_new_state_folder_is_this_users_alone(tmp_path: Path) -> None:
+    made = prepare_state_dir(str(tmp_path / "new"))
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    assert stat.S_IMODE(prepare_state_dir(str(shared)).stat().st_mode) == 0o755, "the operator's choice stays"
