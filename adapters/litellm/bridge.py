@@ -34,7 +34,7 @@ from ...middleware.narrow import is_object
 from ...middleware.records import Ending, Mode
 from .calls import Call, Calls
 from .facade import install
-from .host import deployment_params, is_fallback, takes_headers
+from .host import broke_off, deployment_params, is_fallback, takes_headers
 from .refusal import refusal
 from .requests import (
     FLIGHT_ID,
@@ -184,6 +184,9 @@ class Bridge:
             return
         if is_fallback(kwargs):
             call.flight.decide("settle", "ignored", "fallback")
+            return
+        if not call.flight.request.stream and broke_off(kwargs):
+            call.flight.decide("settle", "ignored", "finish_reason_null")
             return
         if not call.fingerprint.matches(kwargs, deployment_params(kwargs)):
             call.flight.decide("settle", "ignored", "edited")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,24 @@ def is_fallback(kwargs: Mapping[str, Any]) -> bool:
     """Return whether the call was sent on to another model than its caller asked for."""
     metadata = metadata_of(kwargs)
     return metadata is not None and bool(metadata.get("attempted_fallbacks"))
+
+
+def broke_off(kwargs: Mapping[str, Any]) -> bool:
+    """Return whether the engine's own whole answer has a choice without a finish_reason.
+
+    LiteLLM writes "stop" there before any callback sees the answer; its log keeps what the engine sent.
+    """
+    details: object = getattr(kwargs.get("litellm_logging_obj"), "model_call_details", None)
+    sent: object = details.get("original_response") if is_object(details) else None
+    if isinstance(sent, str):
+        try:
+            sent = json.loads(sent)
+        except ValueError:
+            return False
+    choices = sent.get("choices") if is_object(sent) else None
+    return is_array(choices) and any(
+        is_object(choice) and choice.get("finish_reason", "") is None for choice in choices
+    )
 
 
 def takes_headers(kwargs: Mapping[str, Any]) -> bool:
