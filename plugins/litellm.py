@@ -12,9 +12,9 @@ from typing import Final
 
 from ..middleware.hookspecs import hookimpl
 from ..middleware.records import Check, Health
+from ..middleware.releases import COMPROMISED_LITELLM
 
 NAME: Final = "LiteLLM"
-COMPROMISED: Final = frozenset({"1.82.7", "1.82.8", "1.107.0"})
 TESTED: Final = frozenset({"1.106.2"})
 PROBE: Final = "forebay.adapters.litellm.selftest"
 
@@ -36,7 +36,7 @@ async def check_ready(check: Check) -> list[Health]:
 
 def version_finding(installed: str) -> Health:
     """Judge a LiteLLM version."""
-    if installed in COMPROMISED:
+    if installed in COMPROMISED_LITELLM:
         return Health(
             NAME,
             ok=False,

@@ -18,6 +18,7 @@ from ..modes import KILL_FILE
 from ..protocols import Component
 from ..records import Health
 from ..registry import Build
+from ..releases import COMPROMISED_LITELLM
 from ..version import __version__
 from .components import chosen, installed, missing_packages
 from .session import console, say_json, session_of, table
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
     from ..runtime import Runtime
     from .session import Session
-
-COMPROMISED: Final = ("1.82.7", "1.82.8", "1.107.0")
-"""LiteLLM releases that carried malicious code."""
 
 PACKAGES: Final = (
     "litellm",
@@ -129,7 +127,7 @@ def _packages() -> list[Health]:
     found = {name: installed(name) for name in PACKAGES}
     present = ", ".join(f"{name} {version}" for name, version in found.items() if version is not None)
     findings = [Health("packages", ok=True, detail=present or "none of the optional ones")]
-    if found["litellm"] in COMPROMISED:
+    if found["litellm"] in COMPROMISED_LITELLM:
         findings.append(
             Health(
                 "litellm",

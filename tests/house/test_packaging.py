@@ -18,7 +18,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from forebay.plugins.litellm import COMPROMISED, TESTED
+from forebay.middleware.releases import COMPROMISED_LITELLM
+from forebay.plugins.litellm import TESTED
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -175,10 +176,10 @@ def test_the_locked_litellm_is_a_sound_release_and_the_tested_one() -> None:
     for lock in ("proxy", "demo", "dev"):
         assert locked(ROOT / f"constraints/{lock}.txt")["litellm"] == {tested["litellm"]}
     assert {tested["litellm"]} == TESTED  # what `forebay doctor` calls tested
-    assert tested["litellm"] not in COMPROMISED
+    assert tested["litellm"] not in COMPROMISED_LITELLM
     (allowed,) = PYPROJECT["project"]["optional-dependencies"]["litellm"]
-    assert {"1.82.7", "1.82.8", "1.107.0"} == COMPROMISED
-    for version in COMPROMISED:
+    assert set(COMPROMISED_LITELLM) == {"1.82.7", "1.82.8", "1.107.0"}
+    for version in COMPROMISED_LITELLM:
         assert f"!={version}" in allowed
     named = re.findall(r"litellm\[proxy\]==([\d.]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert set(named) <= {tested["litellm"]}

@@ -11,8 +11,8 @@ import pytest
 
 from forebay.adapters.milvus.lite import LiteServer
 from forebay.adapters.otlp.receiver import Receiver
-from forebay.middleware.cli import doctor
 from forebay.middleware.records import Health
+from forebay.middleware.releases import COMPROMISED_LITELLM
 
 Run = Callable[..., Any]
 Installed = Callable[[str, str | None], None]
@@ -86,7 +86,7 @@ def test_a_missing_package_fails_and_says_what_to_install(forebay: Run, config: 
     assert findings(outcome)["store"]["fix"] == "pip install 'forebay[milvus]'"
 
 
-@pytest.mark.parametrize("release", doctor.COMPROMISED)
+@pytest.mark.parametrize("release", COMPROMISED_LITELLM)
 def test_a_compromised_litellm_fails(forebay: Run, config: Path, installed: Installed, release: str) -> None:
     installed("litellm", release)
     outcome = forebay("doctor", "--json")
