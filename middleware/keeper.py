@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 SNAPSHOT: Final = "eviction"
 ADOPT_S: Final = 60.0
 SWEEP_S: Final = 300.0
-"""How often expired entries are dropped, at most."""
+"""How often the store is read through to drop what has expired, or to learn what it holds, at most."""
 
 
 class Keeper:
@@ -53,6 +53,7 @@ class Keeper:
         self.store = store
         self.damaged = 0
         self._adopted = False
+        self._tried_s = float("-inf")
         self._swept_s = float("-inf")
         self._eviction = eviction
         self._breaker = breaker
@@ -110,10 +111,9 @@ class Keeper:
         """Keep an entry and drop what no longer fits; return what was dropped."""
         await self._breaker.call(lambda: self.store.put(entry), self._write_s)
         now = self._clock()
+        await self._adopt_late(now)
+        victims = self._eviction.added(entry.id, entry.size_bytes, entry.cost, now)
         try:
-            if not self._adopted:
-                await self._adopt()
-            victims = self._eviction.added(entry.id, entry.size_bytes, entry.cost, now)
             return [*await self._drop(victims), *await self._sweep(now)]
         except (ForebayError, TimeoutError) as error:  # the entry is kept all the same
             log.info("making room failed: %s", type(error).__name__)
@@ -153,10 +153,23 @@ class Keeper:
             async with asyncio.timeout(ADOPT_S):
                 known = [entry async for entry in self.store.scan(EVERYTHING)]
             since = self._restore()
+            gone: set[str] = set()  # dropped for an older one: no longer there to be told of
             for entry in sorted(known, key=lambda entry: entry.created_s):
-                if entry.created_s > since:
-                    await self._drop(self._eviction.added(entry.id, entry.size_bytes, entry.cost, entry.created_s))
+                if entry.created_s > since and entry.id not in gone:
+                    victims = self._eviction.added(entry.id, entry.size_bytes, entry.cost, entry.created_s)
+                    gone.update(victims)
+                    await self._drop(victims)
         self._adopted = True
+
+    async def _adopt_late(self, now: float) -> None:
+        """Adopt where the start could not: by one writer, and seldom, since it reads the whole store."""
+        if self._adopted or now - self._tried_s < SWEEP_S:
+            return
+        self._tried_s = now
+        try:
+            await self._adopt()
+        except (ForebayError, TimeoutError) as error:
+            log.info("the store's entries cannot be listed: %s", type(error).__name__)
 
     def _restore(self) -> float:
         """Take over the eviction policy's snapshot; return since when it knows nothing."""

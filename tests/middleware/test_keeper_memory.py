@@ -9,7 +9,7 @@ import pytest
 from forebay.adapters.memory.store import MemoryStore
 from forebay.middleware.breaker import Breaker
 from forebay.middleware.errors import PayloadError, StoreError
-from forebay.middleware.keeper import SNAPSHOT, Keeper
+from forebay.middleware.keeper import SNAPSHOT, SWEEP_S, Keeper
 from forebay.middleware.records import Selector
 from forebay.middleware.state import StateStore
 from forebay.middleware.telemetry import Telemetry
@@ -100,6 +100,38 @@ async def test_a_write_counts_although_making_room_failed() -> None:
     for name in ("a", "b"):
         assert await one.put(kept(name)) == []
     assert await store.get("b") is not None
+
+
+class Unlisted(MemoryStore):
+    """Cannot be listed until it is told so; counts who tried."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listed = False
+        self.tries = 0
+
+    async def scan(self, selector: Selector) -> AsyncIterator[Entry]:
+        self.tries += selector == Selector()
+        if not self.listed:
+            raise StoreError("not now")
+        async for entry in super().scan(selector):
+            yield entry
+
+
+async def test_a_store_that_cannot_be_listed_is_not_read_through_at_every_write() -> None:
+    store, clock = Unlisted(), FakeClock(NOW)
+    await store.put(kept("old", NOW - 1))
+    one = keeper(store, None, clock, most=2)
+    for name in ("a", "b", "c"):
+        await one.put(kept(name))
+    assert store.tries == 1
+    assert await store.get("a") is None, "what was written meanwhile is in the books"
+    store.listed = True
+    clock.now_s = NOW + SWEEP_S
+    await one.put(kept("d", NOW + SWEEP_S))
+    assert store.tries == 2
+    assert await store.count() == 2
+    assert await store.get("old") is None
 
 
 class Damaged(MemoryStore):
