@@ -135,7 +135,8 @@ class Bridge:
             if not self.serving:
                 flight.mode = narrower(flight.mode, Mode.SHADOW)
             pipeline.analyze(flight)
-            fingerprint = Fingerprint(request, client_fields(data), self.runtime.keyring)
+            exact = flight.key.exact if flight.key is not None else None
+            fingerprint = Fingerprint(request, client_fields(data), self.runtime.keyring, exact)
             self._calls.add(Call(flight, fingerprint))
             metadata[FLIGHT_ID] = request.id
             await pipeline.lookup(flight)
@@ -188,7 +189,8 @@ class Bridge:
         if not call.flight.request.stream and broke_off(kwargs):
             call.flight.decide("settle", "ignored", "finish_reason_null")
             return
-        if not call.fingerprint.matches(kwargs, deployment_params(kwargs)):
+        # without a key nothing will be kept; the answer only says what the engine used
+        if call.flight.key is not None and not self._unedited(call, kwargs):
             call.flight.decide("settle", "ignored", "edited")
             return
         body = value.get("response")
@@ -249,11 +251,17 @@ class Bridge:
     def _recheck(self, call: Call, kwargs: Mapping[str, Any]) -> Hit | None:
         """Return the hit, unless it no longer answers this call; then no twin's answer does, either."""
         flight = call.flight
+        if flight.key is None:
+            return flight.hit  # looked up and shared with nobody
         if not self._asked(kwargs):
             flight.withdrawn("cache_disabled")
-        elif not call.fingerprint.matches(kwargs, deployment_params(kwargs)):
+        elif not self._unedited(call, kwargs):
             flight.withdrawn("edited")
         return flight.hit
+
+    @staticmethod
+    def _unedited(call: Call, kwargs: Mapping[str, Any]) -> bool:
+        return call.fingerprint.matches(kwargs, lambda: deployment_params(kwargs))
 
     def _asked(self, kwargs: Mapping[str, Any]) -> bool:
         """Return whether LiteLLM will ask its cache for this call's answer."""

@@ -13,7 +13,7 @@ from ...middleware.narrow import is_array, is_object
 from ...middleware.records import Controls, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ...middleware.keys import Keyring
 
@@ -186,32 +186,37 @@ def build_request(data: Mapping[str, Any], *, request_id: str, tenant: str) -> R
 class Fingerprint:
     """Tells whether call arguments still mean the request that was looked up.
 
-    Made when the request is analyzed, since a guardrail may edit the very objects the request refers to.
+    A guardrail may edit the very objects the request refers to, so what is compared is the digest that the analyze
+    stop made of them.
+
+    Args:
+        fields: names of the fields in the client's own body.
+        exact: `Key.exact` of the request; None where it has no key: then nothing is the same.
     """
 
-    def __init__(self, request: Request, fields: frozenset[str], keyring: Keyring) -> None:
+    def __init__(self, request: Request, fields: frozenset[str], keyring: Keyring, exact: str | None) -> None:
         self._request = request
         self._fields = fields
         self._keyring = keyring
         self._names = frozenset(request.params)
-        self._digest = self._of(request.messages, request.params)
+        self._exact = exact
 
-    def matches(self, kwargs: Mapping[str, Any], deployment: Mapping[str, Any]) -> bool:
+    def matches(self, kwargs: Mapping[str, Any], deployment: Callable[[], Mapping[str, Any]]) -> bool:
         """Return whether the call is unedited.
 
         Args:
             kwargs: the arguments of the call as LiteLLM makes it.
-            deployment: the chosen deployment's own parameters.
+            deployment: returns the chosen deployment's own parameters; asked only if something was added.
         """
         messages = kwargs.get("messages")
-        if self._digest is None or not is_array(messages):
+        if self._exact is None or not is_array(messages):
             return False
-        params = {
-            name: value
-            for name, value in params_of(kwargs, self._fields).items()
-            if name in self._names or deployment.get(name) != value
-        }
-        return self._of(messages, params) == self._digest
+        params = params_of(kwargs, self._fields)
+        added = params.keys() - self._names
+        if added:
+            own = deployment()
+            params = {name: value for name, value in params.items() if name not in added or own.get(name) != value}
+        return self._of(messages, params) == self._exact
 
     def _of(self, messages: Sequence[Any], params: Mapping[str, Any]) -> str | None:
         request = self._request

@@ -24,8 +24,8 @@ from forebay.adapters.litellm.requests import (
     scrub,
     tenant_of,
 )
-from forebay.middleware.keys import Keyring
-from forebay.middleware.records import Controls
+from forebay.middleware.keys import Keyring, UncacheableError, make_key
+from forebay.middleware.records import Controls, Request
 
 KEYRING = Keyring.from_secret("a secret for these tests")
 values = st.one_of(
@@ -47,7 +47,16 @@ def call(asked: list[dict[str, Any]], more: dict[str, Any]) -> dict[str, Any]:
 def fingerprint(data: dict[str, Any]) -> Fingerprint:
     request = build_request(data, request_id="fb-1", tenant="t")
     assert request is not None
-    return Fingerprint(request, client_fields(data), KEYRING)
+    return made_of(request, data)
+
+
+def made_of(request: Request, data: dict[str, Any]) -> Fingerprint:
+    """The fingerprint as the bridge makes it: from the key that the analyze stop made, or None."""
+    try:
+        exact = make_key(request, KEYRING).exact
+    except (UncacheableError, AttributeError, TypeError):
+        exact = None
+    return Fingerprint(request, client_fields(data), KEYRING, exact)
 
 
 @given(messages, params, params)
@@ -58,7 +67,7 @@ def test_a_call_matches_itself_with_its_deployments_parameters(
     print_of = fingerprint(data)
     # as the router merges them: what the client sets wins; and LiteLLM's own fields
     sent = {**deployment, **data, "litellm_call_id": "1", "api_key": "x", "caching": None, "timeout": 5, "stream": True}
-    assert print_of.matches(sent, deployment)
+    assert print_of.matches(sent, lambda: deployment)
 
 
 @given(messages, params, st.data())
@@ -80,25 +89,45 @@ def test_no_edit_is_overlooked(asked: list[dict[str, Any]], more: dict[str, Any]
             edited["seed"] = 99
         case _:
             del edited[draw.draw(st.sampled_from(sorted(more)))]
-    assert not print_of.matches(edited, {})
+    assert not print_of.matches(edited, dict)
 
 
 def test_editing_the_very_objects_that_were_looked_up_is_an_edit() -> None:
     data = call([{"role": "user", "content": "a"}], {})
     print_of = fingerprint(data)
-    assert print_of.matches(data, {})
+    assert print_of.matches(data, dict)
     data["messages"][0]["content"] = "b"
-    assert not print_of.matches(data, {})
+    assert not print_of.matches(data, dict)
 
 
 @pytest.mark.parametrize("asked", [None, "text", {"role": "user"}, [{"role": "user", "content": float("nan")}], [1]])
 def test_what_has_no_canonical_form_never_matches(asked: Any) -> None:
-    assert not fingerprint(call([{"role": "user", "content": "a"}], {})).matches({"messages": asked}, {})
+    assert not fingerprint(call([{"role": "user", "content": "a"}], {})).matches({"messages": asked}, dict)
+
+
+def test_the_deployment_is_asked_only_where_something_was_added() -> None:
+    data = call([{"role": "user", "content": "a"}], {"temperature": 0.1})
+    asked: list[str] = []
+
+    def deployment() -> dict[str, Any]:
+        asked.append("now")
+        return {"seed": 7}
+
+    assert fingerprint(data).matches(data, deployment)
+    assert asked == []
+    assert fingerprint(data).matches({**data, "seed": 7}, deployment)
+    assert not fingerprint(data).matches({**data, "seed": 8}, deployment)
+    assert asked == ["now", "now"]
+
+
+def test_a_request_without_a_key_is_the_same_as_nothing() -> None:
+    data = call([{"role": "user", "content": "a"}], {"temperature": float("nan")})
+    assert not fingerprint(data).matches(data, dict)
 
 
 def test_a_deployments_parameter_may_not_hide_the_clients() -> None:
     data = call([{"role": "user", "content": "a"}], {"temperature": 0.1})
-    assert not fingerprint(data).matches({**data, "temperature": 0.4}, {"temperature": 0.4})
+    assert not fingerprint(data).matches({**data, "temperature": 0.4}, lambda: {"temperature": 0.4})
 
 
 @pytest.mark.parametrize("name", [*sorted(IGNORED - {"messages", "cache"}), "litellm_trace_id", "litellm_session_id"])
@@ -190,6 +219,6 @@ def test_no_body_makes_it_raise(value: Any) -> None:
         scrub(data)
         request = build_request(data, request_id="fb-1", tenant="t")
         if request is not None:
-            made = Fingerprint(request, client_fields(data), KEYRING)
-            same = json.dumps(data, sort_keys=True) if made.matches(data, {}) else ""
+            made = made_of(request, data)
+            same = json.dumps(data, sort_keys=True) if made.matches(data, dict) else ""
             assert same or "NaN" in json.dumps(data) or "Infinity" in json.dumps(data)
