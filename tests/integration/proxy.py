@@ -191,11 +191,10 @@ class Proxy:
         with httpx.Client(trust_env=False, timeout=2) as client:
             while time.monotonic() < ends:
                 assert self._process.poll() is None, f"the proxy ended:\n{self.log[-6000:]}"
-                try:
+                with contextlib.suppress(httpx.HTTPError):
                     if client.get(f"{self.url}/health/liveliness").is_success:
                         break
-                except httpx.HTTPError:
-                    time.sleep(0.05)
+                time.sleep(0.05)
             else:
                 raise AssertionError(f"the proxy did not start:\n{self.log[-6000:]}")
         if RECORDER in self._plan.callbacks and FOREBAY in self._plan.callbacks:

@@ -117,11 +117,11 @@ async def test_who_is_cancelled_at_the_moment_of_admission_passes_the_place_on()
 async def test_a_timeout_at_the_moment_of_admission_passes_the_place_on() -> None:
     rig = Rig(1)
     lease = await rig.enter("first")
-    hurried = rig.wait("a", 0.02)
+    hurried = rig.wait("a", 0.2)
     await until(lambda: rig.gate.load.queued == 1)
     (patient,) = await rig.queue("b")
     asyncio.get_running_loop().call_later(0.001, lease.release)
-    time.sleep(0.05)  # noqa: ASYNC251  (both are due now: the loop runs them with no task between)
+    time.sleep(0.25)  # noqa: ASYNC251  (both are due now: the loop runs them with no task between)
     with pytest.raises(ShedError):
         await hurried
     (await patient).release()

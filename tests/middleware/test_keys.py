@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-import subprocess
-import sys
 import unicodedata
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +24,7 @@ from forebay.middleware.keys import (
 )
 from forebay.middleware.narrow import is_array, is_object
 from forebay.middleware.records import Request
+from tests.middleware.processes import together
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -262,26 +261,13 @@ def test_a_secret_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_eight_processes_that_start_at_once_have_one_secret(tmp_path: Path) -> None:
-    program = (
-        "import sys, pathlib, time\n"
-        "from forebay.middleware.keys import Keyring\n"
-        "folder = pathlib.Path(sys.argv[1])\n"
-        "print('up', flush=True)\n"
-        "sys.stdin.readline()\n"
-        "print(Keyring.from_state_dir(folder / 'state').digest('a'))\n"
+    ended = together(
+        "from pathlib import Path\nfrom forebay.middleware.keys import Keyring",
+        "print(Keyring.from_state_dir(Path(sys.argv[1]) / 'state').digest('a'))",
+        [[str(tmp_path)]] * 8,
     )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(8)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    digests = {process.communicate()[0].strip() for process in processes}
-    assert [process.returncode for process in processes] == [0] * 8
-    assert len(digests) == 1
+    assert [status for status, _, _ in ended] == [0] * 8
+    assert len({out.strip() for _, out, _ in ended}) == 1
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["secret.json"]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ import pytest
 
 from forebay.middleware.errors import ConfigError
 from forebay.middleware.state import StateStore
+from tests.middleware.processes import together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,34 +85,12 @@ def test_two_stores_share_one_file(tmp_path: Path) -> None:
 
 
 def test_eight_processes_may_open_it_at_once(tmp_path: Path) -> None:
-    program = (
-        "import sys, pathlib\n"
-        "from forebay.middleware.state import StateStore\n"
-        "print('up', flush=True)\n"
-        "sys.stdin.readline()\n"
-        "store = StateStore(pathlib.Path(sys.argv[1]))\n"
-        "store.explain(sys.argv[2], 1.0, {})\n"
-        "store.close()\n"
-        "sys.exit(store.lost)\n"
+    ended = together(
+        "from pathlib import Path\nfrom forebay.middleware.state import StateStore",
+        "store = StateStore(Path(sys.argv[1]))\nstore.explain(sys.argv[2], 1.0, {})\nstore.close()\nsys.exit(store.lost)",
+        [[str(tmp_path / "state.db"), f"p{at}"] for at in range(8)],
     )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path / "state.db"), f"p{at}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for at in range(8)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    errors = [process.communicate()[1] for process in processes]
+    errors = [err for _, _, err in ended]
     assert errors == [""] * 8
     store = StateStore(tmp_path / "state.db")
     assert len(store.recent(100)) == 8

@@ -150,19 +150,19 @@ async def test_a_follower_whose_time_is_up_runs_alone() -> None:
 @pytest.mark.parametrize("entry", [ENTRY, None])
 async def test_an_answer_at_the_moment_the_time_is_up_is_taken(entry: Entry | None) -> None:
     twins, _ = await led()
-    (b,) = follow(twins, "b", timeout_s=0.02)
+    (b,) = follow(twins, "b", timeout_s=0.2)
     await turns()
     asyncio.get_running_loop().call_later(0.001, twins.answered, "k", "a", entry)
-    time.sleep(0.05)  # noqa: ASYNC251  (both are due now: the loop runs them with no task between)
+    time.sleep(0.25)  # noqa: ASYNC251  (both are due now: the loop runs them with no task between)
     assert await b is (entry or Turn.ALONE)
 
 
 async def test_who_is_elected_at_the_moment_the_time_is_up_leads() -> None:
     twins, _ = await led()
-    (b,) = follow(twins, "b", timeout_s=0.02)
+    (b,) = follow(twins, "b", timeout_s=0.2)
     await turns()
     asyncio.get_running_loop().call_later(0.001, twins.hand_over, "k", "a")
-    time.sleep(0.05)  # noqa: ASYNC251  (both are due now: the loop runs them with no task between)
+    time.sleep(0.25)  # noqa: ASYNC251  (both are due now: the loop runs them with no task between)
     assert await b is Turn.LEAD
     assert twins.leads("k", "b")
 
