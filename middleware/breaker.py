@@ -8,6 +8,7 @@ from enum import StrEnum
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
+from .deadline import within
 from .errors import AdapterError
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class Breaker:
         name: of the dependency, a bounded label.
         trip_after: failures in a row that open it.
         rest_s: how long it stays open before one call is let through.
+
+    A deadline that passes while the event loop itself is late says nothing about the dependency, so it is no failure,
+    unless no call has succeeded for `rest_s`.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Breaker:
         self._clock = clock
         self._failures = 0
         self._opened_s = 0.0
+        self._worked_s = clock()
 
     async def call(self, make: Callable[[], Coroutine[Any, Any, T]], deadline_s: float) -> T:
         """Run a coroutine within a deadline.
@@ -74,18 +79,26 @@ class Breaker:
         """
         self._let_through()
         began = self._clock()
+        deadline = within(deadline_s)
         try:
-            async with asyncio.timeout(deadline_s):
+            async with deadline:
                 result = await make()
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             by_caller = task is not None and task.cancelling() > 0
-            if not by_caller or self._clock() - began >= deadline_s / 2:
-                self._failed(error)
-            elif self.state is State.HALF_OPEN:
-                self.state = State.OPEN  # the probe told nothing; the next call probes again
             if not by_caller:
+                self._failed(error)
                 raise AdapterError(f"{self.name} cancelled its own work") from error
+            if self._clock() - began < deadline_s / 2:
+                self._learned_nothing()
+            else:
+                self._took_too_long(error, deadline)
+            raise
+        except TimeoutError as error:
+            if deadline.expired:
+                self._took_too_long(error, deadline)
+            else:
+                self._failed(error)
             raise
         except Exception as error:
             self._failed(error)
@@ -99,6 +112,17 @@ class Breaker:
         if self.state is State.HALF_OPEN or self._clock() - self._opened_s < self._rest_s:
             raise OpenError(f"{self.name} failed {self._trip_after} times in a row and is left alone for a while")
         self.state = State.HALF_OPEN
+
+    def _took_too_long(self, error: BaseException, deadline: within) -> None:
+        if deadline.loop_was_late and self._clock() - self._worked_s < self._rest_s:
+            self._telemetry.dependency_error(self.name, "EventLoopLate")
+            self._learned_nothing()
+        else:
+            self._failed(error)
+
+    def _learned_nothing(self) -> None:
+        if self.state is State.HALF_OPEN:
+            self.state = State.OPEN  # the next call probes again
 
     def _failed(self, error: BaseException) -> None:
         kind = type(error).__name__
@@ -119,3 +143,4 @@ class Breaker:
             log.warning("%s works again", self.name)
         self.state = State.CLOSED
         self._failures = 0
+        self._worked_s = self._clock()

@@ -72,10 +72,11 @@ class Assembler:
 
 
 def answer_of(body: JsonObject) -> Answer:
-    """Return a ``chat.completion`` object as an answer, with the token counts of its usage block."""
+    """Return a whole answer of any endpoint as an `Answer`, with the token counts of its usage block."""
     usage = body.get("usage")
     counts = usage if is_object(usage) else dict[str, Any]()
-    return Answer(body, _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens")))
+    read = _count(counts.get("prompt_tokens")) or _count(counts.get("input_tokens"))
+    return Answer(body, read, _count(counts.get("completion_tokens")) or _count(counts.get("output_tokens")))
 
 
 def assemble(chunks: Iterable[JsonObject]) -> Answer:
@@ -86,8 +87,12 @@ def assemble(chunks: Iterable[JsonObject]) -> Answer:
     return assembler.answer()
 
 
-def replay(body: JsonObject, *, include_usage: bool = False) -> Iterator[JsonObject]:
-    """Yield a whole answer as chunks: a role, the text word by word, tool calls, the end, then usage if asked for."""
+def replay(body: JsonObject, *, include_usage: bool = False, words: int = 1) -> Iterator[JsonObject]:
+    """Yield a whole answer as chunks: a role, the text, tool calls, the end, then usage if asked for.
+
+    Args:
+        words: of the text in one chunk.
+    """
     head = {k: v for k, v in body.items() if k not in ("choices", "usage", "object")}
     head["object"] = "chat.completion.chunk"
 
@@ -105,7 +110,7 @@ def replay(body: JsonObject, *, include_usage: bool = False) -> Iterator[JsonObj
         if extra:
             yield chunk(index, extra)
         logprobs = choice.get("logprobs")
-        for word in _WORDS.findall(content) or [content] if spelled else ():
+        for word in pieces(content, words) if spelled else ():
             more = {"logprobs": logprobs} if logprobs is not None else {}
             logprobs = None
             yield chunk(index, {"content": word}, **more)
@@ -117,6 +122,12 @@ def replay(body: JsonObject, *, include_usage: bool = False) -> Iterator[JsonObj
         yield chunk(index, {}, **last)
     if include_usage and body.get("usage") is not None:
         yield {**head, "choices": [], "usage": body["usage"]}
+
+
+def pieces(text: str, words: int = 1) -> list[str]:
+    """Return a text in pieces of so many words, blanks included: joined, they are the text."""
+    found = _WORDS.findall(text) or [text]
+    return found if words == 1 else ["".join(found[at : at + words]) for at in range(0, len(found), words)]
 
 
 def _add_tool_call(calls: dict[int, dict[str, Any]], piece: JsonObject) -> None:

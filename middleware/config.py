@@ -82,7 +82,7 @@ class CacheConfig(_Section):
 
 
 class AdmissionConfig(_Section):
-    """The admit stop: how many may wait, and how long."""
+    """The admit stop: how many may wait in front of each deployment, and how long."""
 
     max_queue: Annotated[int, Field(ge=0)] = 1000
     queue_timeout_s: Annotated[float, Field(gt=0)] = 60.0
@@ -104,11 +104,26 @@ class BackgroundConfig(_Section):
     calls_per_minute: Annotated[int, Field(ge=0)] = 30
 
 
-class LiteLLMConfig(_Section):
-    """The LiteLLM callback. ``tenant`` names the parts of the authenticated identity that separate caches."""
+TenantPart = Literal["narrowest", "key", "user", "team", "organization", "end_user"]
 
-    tenant: tuple[Literal["key", "user", "team", "organization", "end_user"], ...] = ("key",)
+
+def _one_or_many(value: object) -> object:
+    if is_array(value) and "narrowest" in value and len(value) > 1:
+        msg = "'narrowest' stands alone: it takes all that are known"
+        raise ValueError(msg)
+    return (value,) if isinstance(value, str) else value
+
+
+class LiteLLMConfig(_Section):
+    """The LiteLLM callback.
+
+    ``tenant`` names the parts of the authenticated identity that separate caches; ``narrowest`` takes all that are
+    known. ``replay_words_per_s`` paces the streams of kept answers; without it they are sent at once.
+    """
+
+    tenant: Annotated[tuple[TenantPart, ...], BeforeValidator(_one_or_many)] = ("narrowest",)
     similarity_header: bool = False
+    replay_words_per_s: Annotated[float | None, Field(gt=0)] = None
     flight_deadline_s: Annotated[float, Field(gt=0)] = 600.0
 
 
@@ -129,6 +144,7 @@ class Config(_Section):
     limit: Spec = _spec("none")
     expiry: Spec = _spec("fixed")
     eviction: Spec = _spec("lru")
+    coordination: Spec = _spec("local")
     engine: Spec | None = None
     cache: CacheConfig = CacheConfig()
     admission: AdmissionConfig = AdmissionConfig()

@@ -11,7 +11,8 @@
     │   │   ├── StoreBusyError          another process holds it
     │   │   └── StoreMismatchError      it holds vectors or a schema of another shape
     │   ├── EmbedderError      the embedder
-    │   └── EngineError        the engine; carries its HTTP status
+    │   ├── EngineError        the engine; carries its HTTP status
+    │   └── CoordinationError  what the workers agree through
     ├── PayloadError           a kept answer is corrupted, unsigned or of a schema we do not read
     └── ShedError              work was refused on purpose (429 or 503 with Retry-After)
 
@@ -100,6 +101,10 @@ class EngineError(AdapterError):
     def __init__(self, problem: str, *, status: int | None = None) -> None:
         self.status = status
         super().__init__(problem)
+
+
+class CoordinationError(AdapterError):
+    """The workers cannot agree now: what they agree through is down or slow, or this process is not one of them."""
 
 
 class PayloadError(ForebayError):

@@ -8,6 +8,7 @@ did; a deadline in the pipeline closes a flight that nobody closed.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from .gate import Lease
-    from .records import Answer, Key, Lookup, Request, RequestFacts, Vector
+    from .records import Answer, Entry, Key, Lookup, Request, RequestFacts, Vector
+
+
+@dataclass(slots=True)
+class Part:
+    """One message of a batch: its key, the entry that was found for it, and the answer that was computed."""
+
+    key: Key
+    entry: Entry | None = None
+    answer: Answer | None = None
 
 
 class Flight:
@@ -30,7 +40,10 @@ class Flight:
         mode: off, shadow or serve; fixed when the flight begins.
         facts, key, lookup: set by the stops; None until then.
         vector: the question's vector, once somebody had it made.
+        parts: of a batch, one a message; empty for all other requests.
+        lane: the deployment whose queue it was last let through.
         alone: a twin failed, or the request was edited; this flight computes for itself.
+        saved_usd: what a hit would have cost, where the host knows prices.
         status: what the response header says.
         answer: the candidate for keeping, set by `answered`.
         ending: how it ended, None while it goes on.
@@ -45,10 +58,13 @@ class Flight:
         self.key: Key | None = None
         self.lookup: Lookup | None = None
         self.vector: Vector | None = None
+        self.parts: list[Part] = []
+        self.saved_usd = 0.0
         self.status = CacheStatus.BYPASS if mode is Mode.OFF else CacheStatus.MISS
         self.answer: Answer | None = None
         self.ending: Ending | None = None
         self.lease: Lease | None = None
+        self.lane = ""
         self.alone = False
         self.engine_span: Span = INVALID_SPAN
         self.first_token_s: float | None = None

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from .errors import ShedError
+from .protocols import Divisible
 from .records import Load, Ticket
 
 if TYPE_CHECKING:
@@ -38,10 +39,13 @@ class Lease:
 
 
 class Gate:
-    """Queue and limit of one engine. Belongs to one event loop.
+    """Queue and limit of one engine or deployment. Belongs to one event loop.
 
     Args:
         max_queue: waiting requests beyond which new ones are refused.
+
+    Attributes:
+        bound: this worker's part of the limit, None for all of it; change it with `set_bound`.
     """
 
     def __init__(
@@ -54,6 +58,17 @@ class Gate:
         self._waiting: dict[str, asyncio.Future[Exception | None]] = {}
         self._inside: dict[str, Ticket] = {}
         self._tokens = 0
+        self.bound: int | None = None
+
+    @property
+    def places(self) -> int | None:
+        """How many requests the limit lets in, None where it is not such a number."""
+        return self._limit.places if isinstance(self._limit, Divisible) else None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody is inside or waits."""
+        return not self._inside and not self._waiting
 
     @property
     def load(self) -> Load:
@@ -66,8 +81,17 @@ class Gate:
         Raises:
             ShedError: the queue is full.
         """
-        if self.would_wait(ticket) and len(self._waiting) >= self._max_queue:
+        if not self.has_room(ticket):
             raise ShedError("queue_full", status=429, retry_after_s=1)
+
+    def has_room(self, ticket: Ticket) -> bool:
+        """Return whether a ticket that came now would be let in or could wait."""
+        return not self.would_wait(ticket) or len(self._waiting) < self._max_queue
+
+    def set_bound(self, bound: int | None) -> None:
+        """Let at most so many in, whatever the limit says; those who are inside stay."""
+        self.bound = bound
+        self._admit()
 
     async def acquire(self, ticket: Ticket, timeout_s: float) -> Lease:
         """Wait for a lease; being cancelled takes the ticket out of the queue.
@@ -103,7 +127,11 @@ class Gate:
 
     def would_wait(self, ticket: Ticket) -> bool:
         """Return whether a ticket that came now would have to wait."""
-        return bool(self._waiting) or not self._limit.admits(ticket, self.load)
+        return bool(self._waiting) or not self._fits(ticket)
+
+    def _fits(self, ticket: Ticket) -> bool:
+        bounded = self.bound is not None and len(self._inside) >= self.bound
+        return not bounded and self._limit.admits(ticket, self.load)
 
     def _enter(self, ticket: Ticket) -> None:
         self._inside[ticket.id] = ticket
@@ -128,7 +156,7 @@ class Gate:
         try:
             while self._waiting:
                 ticket = self._ordering.peek(self._clock())
-                if ticket is None or not self._limit.admits(ticket, self.load):
+                if ticket is None or not self._fits(ticket):
                     return
                 gone = self._ordering.remove(ticket.id)
                 future = self._waiting.pop(ticket.id, None)

@@ -12,11 +12,12 @@ from time import time
 from typing import TYPE_CHECKING, Final
 
 from .errors import ForebayError, PayloadError
-from .protocols import Component, Scannable
+from .forgotten import Forgotten, ForgottenError
+from .protocols import Component, Placed, Scannable
 from .records import EVERYTHING, Evicted, Selector
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from .breaker import Breaker
     from .protocols import Eviction, Store
@@ -37,6 +38,10 @@ class Keeper:
         state: where the eviction policy's memory outlives a restart.
         read_deadline_s: longest single read; the lookup has a deadline of its own above this.
         write_deadline_s: longest single write; nobody waits for it.
+        keeps_house: asked whether this process is the one that sweeps and adopts, where others share the store.
+
+    Attributes:
+        forgotten: what was forgotten lately.
     """
 
     def __init__(
@@ -48,10 +53,12 @@ class Keeper:
         state: StateStore | None = None,
         read_deadline_s: float = 0.25,
         write_deadline_s: float = 10.0,
+        keeps_house: Callable[[], Awaitable[bool]] | None = None,
         clock: Callable[[], float] = time,
     ) -> None:
         self.store = store
         self.damaged = 0
+        self.forgotten = Forgotten()
         self._adopted = False
         self._tried_s = float("-inf")
         self._swept_s = float("-inf")
@@ -60,6 +67,7 @@ class Keeper:
         self._state = state
         self._read_s = read_deadline_s
         self._write_s = write_deadline_s
+        self._keeps_house = keeps_house
         self._clock = clock
 
     async def start(self) -> None:
@@ -70,7 +78,8 @@ class Keeper:
         """
         if isinstance(self.store, Component):
             await self.store.start()
-        await self._adopt()
+        if await self._is_mine():
+            await self._adopt()
 
     async def stop(self) -> None:
         """Close the store; what the eviction policy learned is kept for the next start."""
@@ -89,7 +98,7 @@ class Keeper:
         if isinstance(entry, PayloadError):
             self.damaged += 1
             log.warning("dropped a kept answer: %s", entry)
-            await self.forget(Selector(id=key.exact))
+            await self._delete(Selector(id=key.exact))
             return None
         if entry is None or entry.scope != key.scope or entry.context != key.context or not self._fresh(entry):
             return None
@@ -107,9 +116,21 @@ class Keeper:
             and self._fresh(candidate.entry)
         ]
 
-    async def put(self, entry: Entry) -> list[Evicted]:
-        """Keep an entry and drop what no longer fits; return what was dropped."""
+    async def put(self, entry: Entry, started_s: float = float("inf")) -> list[Evicted]:
+        """Keep an entry and drop what no longer fits; return what was dropped.
+
+        Args:
+            started_s: when the request began whose answer this is, by the monotonic clock.
+
+        Raises:
+            ForgottenError: something like it was forgotten since then; it is not kept.
+        """
+        if self.forgotten.since(entry, started_s):
+            raise ForgottenError("forgotten while it was computed")
         await self._breaker.call(lambda: self.store.put(entry), self._write_s)
+        if self.forgotten.since(entry, started_s):  # while it was written: the deletion may have been before
+            await self._delete(Selector(id=entry.id))
+            raise ForgottenError("forgotten while it was written")
         now = self._clock()
         await self._adopt_late(now)
         victims = self._eviction.added(entry.id, entry.size_bytes, entry.cost, now)
@@ -124,7 +145,14 @@ class Keeper:
         self._eviction.touched(entry.id, self._clock())
 
     async def forget(self, selector: Selector) -> int:
-        """Delete what matches; return how many entries that were."""
+        """Delete what matches; return how many entries that were.
+
+        An answer whose request began before is not kept any more where it matches.
+        """
+        self.forgotten.note(selector)
+        return await self._delete(selector)
+
+    async def _delete(self, selector: Selector) -> int:
         gone = [selector.id] if selector.id is not None else await self._ids(selector)
         deleted = await self._breaker.call(lambda: self.store.delete(selector), self._write_s)
         for entry_id in gone:
@@ -166,6 +194,8 @@ class Keeper:
         if self._adopted or now - self._tried_s < SWEEP_S:
             return
         self._tried_s = now
+        if not await self._is_mine():
+            return
         try:
             await self._adopt()
         except (ForebayError, TimeoutError) as error:
@@ -182,15 +212,23 @@ class Keeper:
             log.info("the eviction policy starts without its snapshot: it is another policy's")
         return float("-inf")
 
+    async def _is_mine(self) -> bool:
+        """Return whether this process keeps house in the store: always, where it is the only one that uses it."""
+        if self._keeps_house is None or not (isinstance(self.store, Placed) and self.store.shared):
+            return True
+        return await self._keeps_house()
+
     async def _sweep(self, now: float) -> list[Evicted]:
         """Drop what has expired, now and then: no store here does it by itself."""
         if now - self._swept_s < SWEEP_S:
             return []
         self._swept_s = now
+        if not await self._is_mine():
+            return []
         expired = Selector(expired_at_s=now)
         gone = await self._ids(expired)
         if gone:
-            await self.forget(expired)
+            await self._delete(expired)
         return [Evicted(entry_id, "expired") for entry_id in gone]
 
     async def _ids(self, selector: Selector) -> list[str]:

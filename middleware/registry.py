@@ -43,6 +43,7 @@ ORDERING = Kind("ordering", protocols.Ordering)
 LIMIT = Kind("limit", protocols.Limit)
 EXPIRY = Kind("expiry", protocols.Expiry)
 EVICTION = Kind("eviction", protocols.Eviction)
+COORDINATION = Kind("coordination", protocols.Coordination)
 ENGINE = Kind("engine", protocols.Engine)
 EXPORTER = Kind("exporter", protocols.Exporter)
 COMMAND = Kind("command", protocols.Command)
@@ -59,6 +60,7 @@ KINDS: Mapping[str, Kind[Any]] = {
         LIMIT,
         EXPIRY,
         EVICTION,
+        COORDINATION,
         ENGINE,
         EXPORTER,
         COMMAND,
@@ -85,12 +87,14 @@ class Build:
         keyring: signs what is kept.
         telemetry: where spans and metrics go.
         dimension: length of the configured embedder's vectors, 0 while there is none.
+        serves: this process takes requests; a command that only looks does not count as a worker.
     """
 
     state_dir: Path
     keyring: Keyring
     telemetry: Telemetry
     dimension: int = 0
+    serves: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from .background import BackgroundCaller
 from .breaker import Breaker
 from .errors import ConfigError, PluginError
 from .explain import Explainer
-from .gate import Gate
 from .keeper import Keeper
 from .keys import Keyring
+from .lanes import Lanes
 from .lookup import LookupStop
 from .modes import Modes
 from .narrow import is_array
@@ -29,17 +29,20 @@ from .plugin_manager import PluginManager
 from .protocols import Component
 from .records import Check, Health, Mode, Started
 from .registry import Build
+from .savings import Savings
 from .settle import SettleStop
+from .shared_twins import SharedTwins
 from .state import StateStore
 from .telemetry import Telemetry
 from .twins import Twins
 from .version import __version__
+from .workers import Workers, findings, keeps_house
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from .config import Config, Spec
-    from .protocols import Embedder, Engine, Exporter
+    from .protocols import Embedder, Engine, Exporter, Limit, Ordering
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -54,12 +57,13 @@ class Runtime:
     Args:
         config: validated settings.
         plugins: loaded plugins; the installed ones that the config names by default.
+        serves: False for a command that only looks: it does not count as a worker.
 
     Raises:
         ConfigError, PluginError: something the config names cannot be built.
     """
 
-    def __init__(self, config: Config, plugins: PluginManager | None = None) -> None:
+    def __init__(self, config: Config, plugins: PluginManager | None = None, *, serves: bool = True) -> None:
         self.config = config
         self.plugins = plugins or PluginManager.from_entry_points(config.plugins)
         self.state_dir = prepare_state_dir(config.state_dir)
@@ -70,13 +74,16 @@ class Runtime:
         )
         self.state = StateStore(self.state_dir / "state.db")
         self.plugins.register(Explainer(self.state), "explain")
+        self.plugins.register(Savings(self.state), "savings")
         self.observers = ObserverCaller(self.plugins.observers(), telemetry=self.telemetry)
         self.modes = Modes(config, self.state_dir)
-        self._build = Build(self.state_dir, self.keyring, self.telemetry)
+        self._build = Build(self.state_dir, self.keyring, self.telemetry, serves=serves)
         self._parts: list[Component] = []
+        self.coordination = self._make(kinds.COORDINATION, config.coordination, "coordination")
+        self._last_to_stop = list(self._parts)
         self.embedder = self._embedder()
         dimension = self.embedder.dimension if self.embedder is not None else 0
-        self._build = Build(self.state_dir, self.keyring, self.telemetry, dimension)
+        self._build = Build(self.state_dir, self.keyring, self.telemetry, dimension, serves)
         self.engine: Engine | None = (
             self._make(kinds.ENGINE, config.engine, "engine") if config.engine is not None else None
         )
@@ -91,7 +98,18 @@ class Runtime:
             Breaker("store", self.telemetry),
             state=self.state,
             read_deadline_s=min(READ_DEADLINE_S, config.cache.lookup_deadline_ms / 1000),
+            keeps_house=lambda: keeps_house(self.coordination),
         )
+        shares = self.coordination.roster().shareable
+        self._twins = SharedTwins(self.coordination, self.keyring, self.keeper.forgotten) if shares else Twins()
+        self._lanes = Lanes(
+            self._ordering_and_limit,
+            max_queue=config.admission.max_queue,
+            coordination=self.coordination,
+            name=lambda lane: f"lane:{self.keyring.digest('lane', lane)[:32]}",
+        )
+        self.workers = Workers(self.coordination, self.keeper, self._twins, self._lanes, store=config.store.type)
+        self.coordination.hear(self.workers)
         self.pipeline = self._pipeline()
         self.background = (
             BackgroundCaller(self.pipeline, self.engine, config.background) if self.engine is not None else None
@@ -102,7 +120,7 @@ class Runtime:
         """Open everything inside the running loop. What is down is noted in `problems`."""
         if self._exporter is not None and not Telemetry.host_has_provider():
             self.telemetry.bind(self._exporter.provider())
-        for part in self._parts:
+        for part in self._parts:  # the coordination first: from then on this process is told what to forget
             await self._open(part.start)
         await self._open(self.keeper.start)
         components = {name: spec.type for name, spec in self.specs()}
@@ -112,7 +130,11 @@ class Runtime:
         """Finish background work and close everything, within a bounded time."""
         await self.pipeline.drain(timeout_s=5.0)
         await self.observers.fire("shutdown")
-        for close in (*(part.stop for part in reversed(self._parts)), self.keeper.stop):
+        self._lanes.close()
+        # the coordination last: until then it holds what nobody else may do
+        last = self._last_to_stop
+        others = [part for part in reversed(self._parts) if part not in last]
+        for close in (*(part.stop for part in others), self.keeper.stop, *(part.stop for part in last)):
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(CLOSE_DEADLINE_S):
                     await close()
@@ -135,8 +157,9 @@ class Runtime:
                         found.extend(await part.check_ready())
                 except Exception as error:
                     found.append(Health(type(part).__name__, ok=False, detail=f"{type(error).__name__}: {error}"))
-        for findings in await self.observers.fire("check_ready", Check(thorough), timeout_s=90.0 if thorough else None):
-            found.extend(_healths(findings))
+        found.extend(findings(self.coordination.roster(), self.config, self._lanes.places))
+        for more in await self.observers.fire("check_ready", Check(thorough), timeout_s=90.0 if thorough else None):
+            found.extend(_healths(more))
         tripped = self.observers.tripped()
         if tripped:
             found.append(
@@ -156,18 +179,14 @@ class Runtime:
             ("limit", config.limit),
             ("expiry", config.expiry),
             ("eviction", config.eviction),
+            ("coordination", config.coordination),
         ]
         if config.engine is not None:
             named.append(("engine", config.engine))
         return named
 
     def _pipeline(self) -> Pipeline:
-        config, telemetry, twins = self.config, self.telemetry, Twins()
-        gate = Gate(
-            self._make(kinds.ORDERING, config.ordering, "ordering"),
-            self._make(kinds.LIMIT, config.limit, "limit"),
-            max_queue=config.admission.max_queue,
-        )
+        config, telemetry, twins = self.config, self.telemetry, self._twins
         lookup = LookupStop(
             keeper=self.keeper,
             embedder=self.embedder,
@@ -192,8 +211,23 @@ class Runtime:
             telemetry=telemetry,
         )
         analyzer = self._make(kinds.ANALYZER, config.analyzer, "analyzer")
-        stops = Stops(analyzer, lookup, gate, settle, twins, self.modes, self.keyring, telemetry)
+        stops = Stops(analyzer, lookup, self._lanes, settle, twins, self.modes, self.keyring, telemetry)
         return Pipeline(stops, config, flight_deadline_s=config.litellm.flight_deadline_s)
+
+    def _ordering_and_limit(self) -> tuple[Ordering, Limit]:
+        """Make them for one lane.
+
+        Raises:
+            PluginError: one of them has a life of its own; lanes come and go while requests run.
+        """
+        build = self.plugins.registry.build
+        ordering_spec, limit_spec = self.config.ordering, self.config.limit
+        ordering = build(kinds.ORDERING, ordering_spec.type, ordering_spec.settings, self._build, path="ordering")
+        limit = build(kinds.LIMIT, limit_spec.type, limit_spec.settings, self._build, path="limit")
+        for name, made in ((ordering_spec.type, ordering), (limit_spec.type, limit)):
+            if isinstance(made, Component):
+                raise PluginError(name, "one is made for each deployment, so it cannot have start and stop")
+        return ordering, limit
 
     def _embedder(self) -> Embedder | None:
         if self.config.cache.semantic is Mode.OFF:

@@ -5,7 +5,6 @@ It runs after the caller has its answer; nobody waits for it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from dataclasses import replace
@@ -13,7 +12,9 @@ from time import time
 from typing import TYPE_CHECKING, Final
 
 from . import semconv
+from .deadline import within
 from .errors import ForebayError
+from .forgotten import ForgottenError
 from .modes import narrower
 from .payload import encode_entry
 from .records import Ending, Entry, Finished, Hit, Miss, Mode, Stored
@@ -71,19 +72,23 @@ class SettleStop:
 
     async def run(self, flight: Flight, span: Span, duration_s: float) -> None:
         """Settle a flight that has ended; called once."""
-        stored: Entry | None = None
+        stored: list[Entry] = []
         evicted: list[Evicted] = []
         try:
-            entry, reason = await self._candidate(flight)
-            if entry is not None:
-                self._twins.hold(entry.id, entry)
+            entries, reason = await self._candidates(flight)
+            shared = entries[0] if entries and not flight.parts else None
+            if shared is not None:
+                self._twins.hold(shared.id, shared)
             if flight.key is not None:
-                self._twins.answered(flight.key.exact, flight.request.id, entry)
-            if entry is not None:
-                try:
-                    stored, evicted, reason = await self._store(flight, entry, span)
-                finally:
-                    self._twins.let_go(entry.id, entry)
+                self._twins.answered(flight.key.exact, flight.request.id, shared)
+            try:
+                for entry in entries:
+                    kept, gone, reason = await self._store(flight, entry, span)
+                    stored.extend([kept] if kept is not None else [])
+                    evicted.extend(gone)
+            finally:
+                if shared is not None:
+                    self._twins.let_go(shared.id, shared)
             self._report(flight, stored, reason, evicted, span)
         except Exception as error:  # nobody waits for this; it is counted and traced
             self._telemetry.dependency_error("settle", type(error).__name__)
@@ -96,25 +101,38 @@ class SettleStop:
             flight.settled.set()
         await self._tell(flight, stored, evicted, duration_s)
 
-    async def _candidate(self, flight: Flight) -> tuple[Entry | None, str]:
-        """Return the entry to keep, or None and why not."""
+    async def _candidates(self, flight: Flight) -> tuple[list[Entry], str]:
+        """Return the entries to keep (of a batch, one a computed part), or none and why not."""
         skip = self._skip(flight)
         if skip is not None or flight.key is None or flight.facts is None:
-            return None, skip or "not_cacheable"
+            return [], skip or "not_cacheable"
         if flight.answer is None:
             try:
-                async with asyncio.timeout(CANDIDATE_GRACE_S):
+                async with within(CANDIDATE_GRACE_S):
                     await flight.candidate.wait()
             except TimeoutError:
-                return None, "no_answer_seen"
-        answer = flight.answer
-        if answer is None:
-            return None, "no_answer_seen"
+                return [], "no_answer_seen"
+        if flight.answer is None:
+            return [], "no_answer_seen"
+        made = [(part.key, part.answer) for part in flight.parts] or [(flight.key, flight.answer)]
+        entries: list[Entry] = []
+        reason = ""
+        for key, answer in made:
+            if answer is not None:
+                entry, why = self._judged(flight, key, flight.facts, answer)
+                entries.extend([entry] if entry is not None else [])
+                reason = reason or why
+        return entries, reason or ("" if entries else "no_answer_seen")
+
+    def _judged(self, flight: Flight, key: Key, facts: RequestFacts, answer: Answer) -> tuple[Entry | None, str]:
         for check in self._checks:
             refused = check.refuse(flight.request, answer)
             if refused is not None:
                 return None, refused
-        return self._entry(flight, flight.key, flight.facts, answer)
+        entry, reason = self._entry(flight, key, facts, answer)
+        if entry is not None and self._keeper.forgotten.since(entry, flight.started_s):
+            return None, "forgotten"
+        return entry, reason
 
     @staticmethod
     def _skip(flight: Flight) -> str | None:
@@ -165,17 +183,21 @@ class SettleStop:
         size = len(encode_entry(entry, self._keyring))
         entry = replace(entry, vector=vector, embedder=embedder, size_bytes=size)
         try:
-            evicted = await self._keeper.put(entry)
+            evicted = await self._keeper.put(entry, flight.started_s)
+        except ForgottenError:
+            return None, [], "forgotten"
         except (ForebayError, TimeoutError) as error:
             return None, [], "timeout" if isinstance(error, TimeoutError) else "store_error"
         annotate(span, {semconv.WRITE_TTL: entry.expires_s - entry.created_s})
         return entry, evicted, ""
 
     def _report(
-        self, flight: Flight, stored: Entry | None, reason: str, evicted: Sequence[Evicted], span: Span
+        self, flight: Flight, stored: Sequence[Entry], reason: str, evicted: Sequence[Evicted], span: Span
     ) -> None:
-        outcome = "stored" if stored is not None else "skipped"
-        kept = {} if stored is None else {"entry": stored.id}
+        outcome = "stored" if stored else "skipped"
+        kept: dict[str, object] = {"entry": stored[0].id} if stored else {}
+        if flight.parts:
+            kept["parts"] = len(stored)
         flight.decide("settle", outcome, reason, **kept)
         self._telemetry.count(semconv.METRIC_WRITES, outcome=outcome, skip_reason=reason)
         for reason_gone, number in Counter(gone.reason for gone in evicted).items():
@@ -189,13 +211,15 @@ class SettleStop:
             },
         )
 
-    async def _tell(self, flight: Flight, stored: Entry | None, evicted: Sequence[Evicted], duration_s: float) -> None:
+    async def _tell(
+        self, flight: Flight, stored: Sequence[Entry], evicted: Sequence[Evicted], duration_s: float
+    ) -> None:
         fire = self._observers.fire
         if self._observers.has("decision_made"):
             for decision in flight.decisions:
                 await fire("decision_made", decision)
-        if stored is not None:
-            await fire("entry_stored", Stored(stored.id, stored.scope, stored.size_bytes, stored.expires_s))
+        for entry in stored:
+            await fire("entry_stored", Stored(entry.id, entry.scope, entry.size_bytes, entry.expires_s))
         for gone in evicted:
             await fire("entry_evicted", gone)
         await fire("request_finished", finished(flight, duration_s))
@@ -216,4 +240,6 @@ def finished(flight: Flight, duration_s: float) -> Finished:
         output_tokens=answer.output_tokens if answer is not None else 0,
         miss_reason=flight.lookup.reason if isinstance(flight.lookup, Miss) else "",
         decisions=tuple(flight.decisions),
+        labels=flight.request.labels,
+        saved_usd=flight.saved_usd if hit is not None else 0.0,
     )

@@ -1,6 +1,7 @@
 """The state store: one SQLite file for what one process keeps beside its answers.
 
-It holds explanations (every decision, by request id) and snapshots (of policies and predictors). Writes are
+It holds explanations (every decision, by request id), savings (by day, key, team and model) and snapshots (of policies and
+predictors). Writes are
 queued and written in batches by one thread, so no request waits for the disk; what comes while the queue is
 full is lost and counted.
 """
@@ -25,13 +26,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 KEEP_ROWS: Final = 10_000
+GATHER_S: Final = 0.2
+"""How long the first write of a batch waits for others: a transaction each would cost more than the requests' own work."""
+BATCH: Final = 4096
 _SCHEMA: Final = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS explanations (request_id TEXT PRIMARY KEY, created_s REAL NOT NULL, data TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS explanations_created ON explanations (created_s);
 CREATE TABLE IF NOT EXISTS snapshots (name TEXT PRIMARY KEY, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS savings (
+  day TEXT NOT NULL, key TEXT NOT NULL, team TEXT NOT NULL, model TEXT NOT NULL,
+  requests INTEGER NOT NULL, hits INTEGER NOT NULL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
+  PRIMARY KEY (day, key, team, model)
+);
 COMMIT;
 """
+_COUNT: Final = """
+INSERT INTO savings VALUES (?, ?, ?, ?, 1, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+  requests = requests + 1, hits = hits + excluded.hits, tokens = tokens + excluded.tokens, usd = usd + excluded.usd
+"""
+_SAVED: Final = {
+    by: f"SELECT {by}, SUM(requests), SUM(hits), SUM(tokens), SUM(usd) FROM savings WHERE day >= ? "  # noqa: S608  (fixed names)
+    f"GROUP BY {by} ORDER BY {'day' if by == 'day' else f'SUM(tokens) DESC, {by}'}"
+    for by in ("day", "key", "team", "model")
+}
 _Write = tuple[str, tuple[Any, ...]]
 
 
@@ -40,7 +59,7 @@ class StateStore:
 
     Args:
         path: the file; its folder exists.
-        keep_rows: explanations beyond this number are dropped, oldest first.
+        keep_rows: explanations beyond this number, and a twentieth more, are dropped, oldest first.
 
     Raises:
         ConfigError: the file cannot be opened.
@@ -49,6 +68,8 @@ class StateStore:
     def __init__(self, path: Path, *, keep_rows: int = KEEP_ROWS) -> None:
         self._path = path
         self._keep = keep_rows
+        self._unpruned = 0
+        self._pressed = threading.Event()
         self._queue: queue.Queue[_Write | threading.Event | None] = queue.Queue(maxsize=4096)
         self.lost = 0
         try:
@@ -90,13 +111,32 @@ class StateStore:
             row = db.execute("SELECT data FROM snapshots WHERE name = ?", (name,)).fetchone()
         return json.loads(row[0]) if row is not None else None
 
+    def count_saved(self, whose: tuple[str, str, str, str], *, hit: bool, tokens: int, usd: float) -> None:
+        """Add a request to what was saved; returns at once.
+
+        Args:
+            whose: day (2026-01-31), key, team and model.
+        """
+        self._put((_COUNT, (*whose, int(hit), tokens, usd)))
+
+    def saved(self, by: str, since: str) -> list[tuple[str, int, int, int, float]]:
+        """Return (name, requests, hits, tokens, US dollars) since a day: days in order, all else most tokens first.
+
+        Args:
+            by: day, key, team or model.
+        """
+        with self._connect() as db:
+            return [(str(row[0]), *row[1:]) for row in db.execute(_SAVED[by], (since,))]
+
     def flush(self, timeout_s: float = 2.0) -> bool:
         """Wait until everything put so far is written; return whether it was in time."""
         done = threading.Event()
+        self._pressed.set()
         try:
             self._queue.put(done, timeout=timeout_s)
         except queue.Full:
             return False
+        self._pressed.set()  # the first may have been for a batch that was already being gathered
         return done.wait(timeout_s)
 
     def close(self, timeout_s: float = 2.0) -> None:
@@ -104,6 +144,7 @@ class StateStore:
         self.flush(timeout_s)
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(None)
+        self._pressed.set()
         self._thread.join(timeout_s)
 
     def _put(self, write: _Write) -> None:
@@ -114,44 +155,69 @@ class StateStore:
 
     @contextlib.contextmanager
     def _connect(self) -> Generator[sqlite3.Connection]:
+        db = self._open()
+        try:
+            yield db
+            db.commit()
+        finally:
+            db.close()
+
+    def _open(self) -> sqlite3.Connection:
         # several processes may share the file: WAL lets them read while one writes
         db = sqlite3.connect(self._path, timeout=2.0)
         try:
             with contextlib.suppress(sqlite3.OperationalError):  # locked: another process is just switching it on
                 db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
-            yield db
-            db.commit()
-        finally:
+        except BaseException:
             db.close()
+            raise
+        return db
 
     def _work(self) -> None:
-        while True:
-            batch = [self._queue.get()]
-            while len(batch) < 256:  # noqa: PLR2004  (one transaction a batch)
-                try:
-                    batch.append(self._queue.get_nowait())
-                except queue.Empty:
-                    break
+        # kept open: the last one to close a WAL file writes it back and deletes it, milliseconds each time
+        db: sqlite3.Connection | None = None
+        batch: list[_Write | threading.Event | None] = []
+        while None not in batch:
+            batch = self._gather()
             try:
-                self._write([item for item in batch if isinstance(item, tuple)])
+                db = db or self._open()
+                self._write(db, [item for item in batch if isinstance(item, tuple)])
             except Exception as error:  # whatever one write holds, the thread must live on
-                self.lost += len(batch)
+                self.lost += sum(isinstance(item, tuple) for item in batch)
                 log.warning("state store: %s; explanations are being lost", error)
+                if db is not None:
+                    db.close()  # takes the unfinished transaction back, and a file that was replaced is opened anew
+                    db = None
             for item in batch:
                 if isinstance(item, threading.Event):
                     item.set()
-            if None in batch:
-                return
+        if db is not None:
+            db.close()
 
-    def _write(self, writes: Sequence[_Write]) -> None:
+    def _gather(self) -> list[_Write | threading.Event | None]:
+        """Wait for something to write and return it with what comes soon after."""
+        batch = [self._queue.get()]
+        self._pressed.wait(GATHER_S)
+        self._pressed.clear()
+        while len(batch) < BATCH:
+            try:
+                batch.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return batch
+
+    def _write(self, db: sqlite3.Connection, writes: Sequence[_Write]) -> None:
         if not writes:
             return
-        with self._connect() as db:
-            for statement, values in writes:
-                db.execute(statement, values)
+        for statement, values in writes:
+            db.execute(statement, values)
+        self._unpruned += len(writes)
+        if self._unpruned > self._keep // 20:
+            self._unpruned = 0
             db.execute(
                 "DELETE FROM explanations WHERE request_id IN "
                 "(SELECT request_id FROM explanations ORDER BY created_s DESC LIMIT -1 OFFSET ?)",
                 (self._keep,),
             )
+        db.commit()

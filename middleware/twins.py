@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from .forgotten import matches
+
 if TYPE_CHECKING:
-    from .records import Entry
+    from .records import Entry, Selector
 
 
 class Turn(StrEnum):
@@ -102,6 +104,12 @@ class Twins:
         """The store has the entry, or will not have it."""
         if self._held.get(key) is entry:
             del self._held[key]
+
+    def forget(self, selector: Selector) -> None:
+        """Answer nobody with what matches any more."""
+        for key, entry in list(self._held.items()):
+            if matches(selector, entry):
+                del self._held[key]
 
     def hand_over(self, key: str, flight_id: str) -> None:
         """Give up leading without an answer: the first follower leads, or the group ends."""

@@ -1,4 +1,4 @@
-"""What `forebay doctor` finds out about LiteLLM."""
+"""What `forebay doctor` finds out about LiteLLM, and the built-in command ``forebay serve``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,52 @@ import json
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
 
+from ..middleware.errors import MissingExtraError, PluginError
 from ..middleware.hookspecs import hookimpl
 from ..middleware.records import Check, Health
+from ..middleware.registry import COMMAND, Build, NoSettings, Registrar
 from ..middleware.releases import COMPROMISED_LITELLM
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..middleware.protocols import Command
 
 NAME: Final = "LiteLLM"
 TESTED: Final = frozenset({"1.106.2"})
 PROBE: Final = "forebay.adapters.litellm.selftest"
+# what LiteLLM's proxy needs; asked for before anything starts
+_NEEDED: Final = ("litellm", "fastapi", "uvicorn")
+
+
+class _Serve:
+    @property
+    def help(self) -> str:
+        return "Run a LiteLLM proxy with forebay in it, in front of the servers or models you name."
+
+    def run(self, args: Sequence[str]) -> int:
+        for module in _NEEDED:
+            if find_spec(module) is None:
+                raise MissingExtraError("serve", module=module, extra="proxy")
+        found = version_finding(version("litellm"))
+        if not found.ok:
+            raise PluginError("serve", f"LiteLLM {found.detail}; {found.fix}")
+        from ..adapters.litellm.serve.command import run
+
+        return run(args)
+
+
+def _make_serve(settings: NoSettings, build: Build) -> Command:  # noqa: ARG001
+    return _Serve()
+
+
+@hookimpl
+def register_components(registry: Registrar) -> None:
+    """Register "serve"."""
+    registry.add(COMMAND, "serve", _make_serve, settings=NoSettings, extra="proxy")
 
 
 @hookimpl

@@ -19,7 +19,6 @@ and the flight takes each event once. Nothing here decides anything a stop decid
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import uuid
 from time import time
@@ -27,14 +26,15 @@ from typing import TYPE_CHECKING, Any
 
 import litellm
 
-from ...middleware.chat import answer_of
 from ...middleware.errors import ShedError
-from ...middleware.modes import narrower
 from ...middleware.narrow import is_object
-from ...middleware.records import Ending, Mode
+from ...middleware.records import Ending, Entry, Hit, Tier
+from .batches import index_of, items_in, kept_item, whole_batch
 from .calls import Call, Calls
-from .facade import install
-from .host import broke_off, deployment_params, is_fallback, takes_headers
+from .endpoints import ENDPOINTS
+from .endpoints.base import Collecting, value_of
+from .facade import KEY_PREFIX, install, is_item_key
+from .host import broke_off, deployment_id, deployment_params, is_fallback, is_unfinished, lanes_of, takes_headers
 from .refusal import refusal
 from .requests import (
     FLIGHT_ID,
@@ -42,19 +42,23 @@ from .requests import (
     build_request,
     client_fields,
     headers_of,
+    labels_of,
     metadata_of,
     tenant_of,
 )
-from .streams import has_end, logprobs_of
+from .shown import note_savings
+from .streams import chunked, has_end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...middleware.flight import Flight
-    from ...middleware.records import Hit
+    from ...middleware.records import Answer
     from ...middleware.runtime import Runtime
 
 log = logging.getLogger(__name__)
+AT_ONCE_WORDS = 64
+"""Words in a piece of a stream that is replayed without pauses: fewer pieces cost less."""
 
 
 class Bridge:
@@ -70,9 +74,8 @@ class Bridge:
         self.seen: set[str] = set()
         self._calls = Calls(self._finish)
         self._starting: asyncio.Task[None] | None = None
-        self._warned = False
-        if self.cache is None:
-            self._warn_displaced()
+        speed = runtime.config.litellm.replay_words_per_s
+        self.pause_s = 1.0 / speed if speed is not None else 0.0
 
     def start_soon(self) -> None:
         """Begin to start, if a loop is running and it has not begun yet."""
@@ -87,11 +90,6 @@ class Bridge:
     def ready(self) -> bool:
         """Whether the runtime has started; until then requests pass through."""
         return self._starting is not None and self._starting.done() and self._starting.exception() is None
-
-    @property
-    def serving(self) -> bool:
-        """Whether LiteLLM's response cache is still ours."""
-        return self.cache is not None and litellm.cache is self.cache
 
     async def started(self) -> None:
         """Start, or wait until the start that goes on is done."""
@@ -109,22 +107,25 @@ class Bridge:
         """Return the call that request data belongs to, None for one that passes through."""
         return self._calls.of(data)
 
-    async def begin(self, identity: object, data: dict[str, Any]) -> None:
+    async def begin(self, identity: object, data: dict[str, Any], call_type: str) -> None:
         """A request arrived: analyze it, look it up, refuse it if it could not even wait.
 
         Raises:
             HTTPException: 429 or 503, where it was shed.
         """
         self.start_soon()
-        metadata = metadata_of(data)
-        if metadata is None or not self.ready:
+        endpoint = ENDPOINTS.get(call_type)
+        metadata = metadata_of(data, endpoint.metadata) if endpoint is not None else None
+        if endpoint is None or metadata is None or not self.ready:
             return
-        if not self.serving:
-            self._warn_displaced()
+        if litellm.cache is not self.cache:
+            self.cache = install(self)  # LiteLLM set its own up after the callbacks: it is wrapped
         request = build_request(
             data,
+            endpoint,
             request_id=f"fb-{uuid.uuid4().hex}",
             tenant=tenant_of(identity, self.runtime.config.litellm.tenant),
+            labels=labels_of(identity),
         )
         if request is None:
             return
@@ -132,15 +133,13 @@ class Bridge:
         parent = self.runtime.telemetry.parent_of(getattr(identity, "parent_otel_span", None), headers_of(data))
         flight = pipeline.begin(request, parent)
         try:
-            if not self.serving:
-                flight.mode = narrower(flight.mode, Mode.SHADOW)
             pipeline.analyze(flight)
             exact = flight.key.exact if flight.key is not None else None
-            fingerprint = Fingerprint(request, client_fields(data), self.runtime.keyring, exact)
-            self._calls.add(Call(flight, fingerprint))
+            fingerprint = Fingerprint(request, endpoint, client_fields(data), self.runtime.keyring, exact)
+            self._calls.add(Call(flight, endpoint, fingerprint, items=items_in(flight, data)))
             metadata[FLIGHT_ID] = request.id
             await pipeline.lookup(flight)
-            pipeline.check_room(flight)
+            pipeline.check_room(flight, lanes_of(request.model))
         except ShedError as error:
             self._finish(flight, Ending.FAILED)
             raise refusal(error, request.id) from None
@@ -149,61 +148,92 @@ class Bridge:
             self._finish(flight, Ending.CANCELLED if cancelled else Ending.FAILED)
             raise
 
-    async def enter(self, call: Call, kwargs: dict[str, Any]) -> None:
+    async def enter(self, call: Call, kwargs: dict[str, Any], call_type: str) -> None:
         """An attempt begins: check that the hit still holds, or wait for a twin or a lease.
 
         Raises:
             HTTPException: 429 or 503, where it was shed.
         """
         flight = call.flight
+        if call_type != call.endpoint.call_type:
+            return  # LiteLLM serves this endpoint through another one: the outer call is ours
         self._calls.watch(call)
         if flight.ending is not None:
             return
+        call.fallback = is_fallback(kwargs)
         self._recheck(call, kwargs)
-        await self._admit(call)
+        await self._ask_host(call, kwargs)
+        await self._admit(call, kwargs)
         if flight.hit is None:
             headers = self.runtime.pipeline.enter(flight)
             if headers and takes_headers(kwargs):
                 kwargs["extra_headers"] = {**(kwargs.get("extra_headers") or {}), **headers}
+        else:
+            note_savings(call, kwargs)
 
-    async def hand_out(self, kwargs: Mapping[str, Any]) -> JsonAnswer | None:
+    def with_room(self, deployments: list[Any]) -> list[Any]:
+        """Leave deployments out whose queue is full, unless all are."""
+        if len(deployments) < 2 or not self.ready:  # noqa: PLR2004  (nothing to choose)
+            return deployments
+        has_room = self.runtime.pipeline.has_room
+        roomy = [one for one in deployments if has_room(deployment_id(one))]
+        return roomy or deployments
+
+    def key_of(self, kwargs: Mapping[str, Any]) -> str | None:
+        """Return the cache key LiteLLM shall use for a call, or for one of its embedding items."""
+        call = self.call_of(kwargs)
+        key = call.flight.key if call is not None else None
+        if call is None or key is None:
+            return None
+        flight = call.flight
+        if flight.parts:
+            return f"{KEY_PREFIX}{flight.request.id}:{index_of(call, kwargs.get('input'))}"
+        return f"{KEY_PREFIX}{flight.hit.entry.id if flight.hit is not None else key.exact}"
+
+    async def hand_out(self, kwargs: Mapping[str, Any]) -> object:
         """LiteLLM asks for an answer: return the hit's, if it still answers this request."""
+        item = kwargs.get("cache_key")
+        if isinstance(item, str) and is_item_key(item):
+            flight_id, _, index = item.removeprefix(KEY_PREFIX).rpartition(":")
+            return kept_item(self._calls.named(flight_id), int(index))
         call = self.call_of(kwargs)
         if call is None or call.flight.hit is None:
             return None
         hit = self._recheck(call, kwargs)
         if hit is None:  # edited by a callback after ours: it goes to the engine, and through the gate
-            await self._admit(call)
+            await self._admit(call, kwargs)
             return None
-        # text, not the object: LiteLLM writes into what it gets
-        return {"timestamp": time(), "response": json.dumps(dict(hit.entry.answer.body))}
+        return call.endpoint.hand_out(call.flight, kwargs, 1 if self.pause_s > 0 else AT_ONCE_WORDS)
+
+    def asked_host(self, kwargs: Mapping[str, Any]) -> bool:
+        """Return whether the operator's own cache was asked for this attempt already; says so once."""
+        call = self.call_of(kwargs)
+        if call is None:
+            return False
+        asked, call.asked_host = call.asked_host, False
+        return asked
 
     def take_in(self, kwargs: Mapping[str, Any], value: object) -> None:
         """LiteLLM brings an answer: the candidate for keeping."""
         call = self.call_of(kwargs)
-        if call is None or call.flight.hit is not None or not is_object(value):
+        if call is None or call.flight.hit is not None:
             return
-        if is_fallback(kwargs):
-            call.flight.decide("settle", "ignored", "fallback")
+        flight = call.flight
+        brought = value_of(value)
+        if flight.parts:
+            kwargs, brought = whole_batch(call, kwargs, brought)
+        answer = call.endpoint.answer(flight, brought, call.stream if flight.request.stream else None)
+        if answer is None:
+            # of a call inside this one, through which LiteLLM serves this endpoint; its end is the true one
+            call.broken = call.broken or is_unfinished(brought)
             return
-        if not call.flight.request.stream and broke_off(kwargs):
-            call.flight.decide("settle", "ignored", "finish_reason_null")
+        call.fallback = call.fallback or is_fallback(kwargs)
+        if not flight.request.stream and broke_off(kwargs):
+            flight.decide("settle", "ignored", "finish_reason_null")
             return
         # without a key nothing will be kept; the answer only says what the engine used
-        if call.flight.key is not None and not self._unedited(call, kwargs):
-            call.flight.decide("settle", "ignored", "edited")
-            return
-        body = value.get("response")
-        try:
-            parsed = json.loads(body) if isinstance(body, (str, bytes)) else body
-        except ValueError:
-            return
-        if not is_object(parsed):
-            return
-        request = call.flight.request
-        if request.stream and request.params.get("logprobs") and len(parsed.get("choices") or ()) == 1:
-            parsed["choices"][0]["logprobs"] = logprobs_of(call.stream)
-        call.flight.answered(answer_of(parsed))
+        call.edited = call.edited or (flight.key is not None and not self._unedited(call, kwargs))
+        self._offer(call, answer)
 
     def attempt_failed(self, data: Mapping[str, Any]) -> None:
         """An attempt failed; a retry may follow."""
@@ -218,45 +248,79 @@ class Bridge:
         if call is not None:
             self._finish(call.flight, ending)
 
-    def stream_began(self, call: Call) -> None:
-        """The first chunk of a stream is being sent."""
-        call.iterating = True
-        call.flight.first_token()
+    def streamed(self, call: Call, chunk: object) -> None:
+        """A chunk of a stream is being sent."""
+        if not call.iterating:
+            call.iterating = True
+            call.flight.first_token()
+            # not before: LiteLLM makes some of its streams when the first chunk is asked for
+            call.stream = chunked(call.opened)
+        if call.flight.key is not None and call.flight.hit is None and isinstance(call.endpoint, Collecting):
+            call.chunks.append(chunk)
 
     def stream_ended(self, call: Call, ending: Ending) -> None:
         """A stream is over, or its client left."""
         call.iterating = True
-        if ending is Ending.COMPLETE and call.flight.hit is None and not has_end(call.stream):
+        unfinished = call.stream is not None and not has_end(call.stream)
+        if ending is Ending.COMPLETE and call.flight.hit is None and unfinished:
             ending = Ending.FAILED
+        if ending is Ending.COMPLETE and call.chunks and isinstance(call.endpoint, Collecting):
+            answer = call.endpoint.collected(call.flight, call.chunks)
+            if answer is not None:
+                self._offer(call, answer)
         self._finish(call.flight, ending)
 
-    def response_headers(self, data: Mapping[str, Any]) -> dict[str, str]:
-        """Return our response headers for a call."""
-        call = self.call_of(data)
-        if call is None:
-            return {}
-        flight = call.flight
-        headers = {"x-forebay-cache": flight.status.value, "x-forebay-id": flight.request.id}
-        if self.runtime.config.litellm.similarity_header and flight.hit is not None:
-            headers["x-forebay-similarity"] = f"{flight.hit.similarity:.4f}"
-        return headers
+    @staticmethod
+    def _offer(call: Call, answer: Answer) -> None:
+        reason = "fallback" if call.fallback else "edited" if call.edited else "not_complete" if call.broken else ""
+        if reason:
+            call.flight.decide("settle", "ignored", reason)
+        else:
+            call.flight.answered(answer)
 
-    async def _admit(self, call: Call) -> None:
+    async def _admit(self, call: Call, kwargs: Mapping[str, Any]) -> None:
         try:
-            await self.runtime.pipeline.admit(call.flight)
+            await self.runtime.pipeline.admit(call.flight, deployment_id(kwargs))
         except ShedError as error:
             self._finish(call.flight, Ending.FAILED)
             raise refusal(error, call.flight.request.id) from None
+
+    async def _ask_host(self, call: Call, kwargs: Mapping[str, Any]) -> None:
+        """Ask the operator's own cache before waiting for anything: a further exact tier."""
+        flight = call.flight
+        key = flight.key
+        skip = flight.hit is not None or key is None or bool(flight.parts) or not self._asked(kwargs)
+        if skip or key is None or self.cache.inner is None:
+            return
+        try:
+            async with asyncio.timeout(self.runtime.config.cache.lookup_deadline_ms / 1000):
+                value = await self.cache.ask_inner(kwargs)
+        except Exception as error:  # fail open
+            self.runtime.telemetry.dependency_error("litellm.cache", type(error).__name__)
+            return
+        call.asked_host = True
+        answer = call.endpoint.answer(flight, value_of(value), None) if value is not None else None
+        if answer is None or flight.alone:
+            return
+        now = time()
+        request = flight.request
+        entry = Entry(key.exact, key.scope, key.context, key.text, answer, request.model, "", now, now)
+        flight.served_by(Hit(Tier.EXACT, entry, 1.0, 1.0, 0.0))
+        flight.decide("lookup", "hit", "litellm_cache")
 
     def _recheck(self, call: Call, kwargs: Mapping[str, Any]) -> Hit | None:
         """Return the hit, unless it no longer answers this call; then no twin's answer does, either."""
         flight = call.flight
         if flight.key is None:
             return flight.hit  # looked up and shared with nobody
-        if not self._asked(kwargs):
-            flight.withdrawn("cache_disabled")
-        elif not self._unedited(call, kwargs):
-            flight.withdrawn("edited")
+        reason = None if self._asked(kwargs) else "cache_disabled"
+        call.edited = not self._unedited(call, kwargs)
+        if reason is None and call.edited:
+            reason = "edited"
+        if reason is not None:
+            flight.withdrawn(reason)
+            for part in flight.parts:
+                part.entry = None
         return flight.hit
 
     @staticmethod
@@ -267,19 +331,9 @@ class Bridge:
         """Return whether LiteLLM will ask its cache for this call's answer."""
         cache = kwargs.get("cache")
         caching = kwargs.get("caching")
-        return self.serving and caching in (None, True) and not (is_object(cache) and cache.get("no-cache") is True)
+        ours = litellm.cache is self.cache
+        return ours and caching in (None, True) and not (is_object(cache) and cache.get("no-cache") is True)
 
     def _finish(self, flight: Flight, ending: Ending) -> None:
         self.runtime.pipeline.finish(flight, ending)
         self._calls.forget_soon(flight)
-
-    def _warn_displaced(self) -> None:
-        if not self._warned:
-            self._warned = True
-            log.warning(
-                "another response cache is configured in LiteLLM, so forebay cannot hand answers out and only "
-                "observes; remove 'cache: true' and 'cache_params' from litellm_settings"
-            )
-
-
-JsonAnswer = dict[str, Any]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ...middleware.records import Ending
-from .requests import FLIGHT_ID, metadata_of
+from .requests import FLIGHT_ID, METADATA, metadata_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ...middleware.flight import Flight
+    from .endpoints.base import Endpoint
     from .requests import Fingerprint
 
 LINGER_S: Final = 5.0
@@ -25,14 +26,34 @@ RETRY_S: Final = 1.0
 
 @dataclass(slots=True)
 class Call:
-    """One LiteLLM call and its flight."""
+    """One LiteLLM call and its flight.
+
+    Attributes:
+        attempts: how often LiteLLM began it: retries and fallbacks count.
+        fallback: another model than the caller asked for is trying.
+        edited: the attempt asks for something else than was looked up.
+        asked_host: the operator's own cache was asked for this attempt.
+        broken: a call inside this one ended badly, which LiteLLM hides.
+        opened: what the call returned: a stream, for a streamed call.
+        stream: the stream in it that remembers its chunks, None where there is none; known from the first chunk on.
+        chunks: of a stream, where LiteLLM will not bring its answer.
+        items: of a batch, its input items in canonical form, one a part.
+    """
 
     flight: Flight
+    endpoint: Endpoint
     fingerprint: Fingerprint
     attempts: int = 0
     tasks: set[int] = field(default_factory=set[int])
+    fallback: bool = False
+    edited: bool = False
+    asked_host: bool = False
+    broken: bool = False
+    opened: object = None
     stream: object = None
     iterating: bool = False
+    chunks: list[object] = field(default_factory=list[object])
+    items: list[str] = field(default_factory=list[str])
 
 
 class Calls:
@@ -52,9 +73,16 @@ class Calls:
 
     def of(self, data: Mapping[str, Any]) -> Call | None:
         """Return the call that request data belongs to, None for one that passes through."""
-        metadata = metadata_of(data)
-        found = metadata.get(FLIGHT_ID) if metadata is not None else None
-        return self._calls.get(found) if isinstance(found, str) else None
+        for name in METADATA:
+            metadata = metadata_of(data, name)
+            found = metadata.get(FLIGHT_ID) if metadata is not None else None
+            if isinstance(found, str):
+                return self._calls.get(found)
+        return None
+
+    def named(self, flight_id: str) -> Call | None:
+        """Return the call with this flight id."""
+        return self._calls.get(flight_id)
 
     def forget_soon(self, flight: Flight) -> None:
         """Drop an ended flight's call a while from now."""
@@ -81,7 +109,7 @@ class Calls:
             flight.release()
             loop.call_later(RETRY_S, self._give_up, call, call.attempts)
         elif flight.request.stream:
-            call.stream = task.result()
+            call.opened = task.result()
             loop.call_later(STREAM_START_S, self._unread, call)
         else:
             self._finish(flight, Ending.COMPLETE)

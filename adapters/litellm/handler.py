@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
@@ -21,6 +21,8 @@ from ...middleware.runtime import Runtime
 from .bridge import Bridge
 from .refusal import RefusedByForebay
 from .requests import scrub
+from .routes import mount
+from .shown import headers_of_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -42,22 +44,36 @@ class ForebayHandler(CustomLogger):
         del cache
         self.bridge.seen.add("async_pre_call_hook")
         scrub(data)
-        if call_type in ("acompletion", "completion"):
-            try:
-                await self.bridge.begin(user_api_key_dict, data)
-            except (RefusedByForebay, asyncio.CancelledError):
-                raise
-            except Exception as error:
-                self._failed("pre_call", error)
+        try:
+            await self.bridge.begin(user_api_key_dict, data, _name(call_type))
+        except (RefusedByForebay, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            self._failed("pre_call", error)
+
+    async def async_filter_deployments(
+        self,
+        model: str,
+        healthy_deployments: list[Any],
+        messages: list[Any] | None,
+        request_kwargs: dict[str, Any] | None = None,
+        parent_otel_span: Any = None,
+    ) -> list[Any]:
+        """The router is about to choose a deployment."""
+        del model, messages, request_kwargs, parent_otel_span
+        try:
+            return self.bridge.with_room(healthy_deployments)
+        except Exception as error:
+            self._failed("filter_deployments", error)
+            return healthy_deployments
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> Any:
         """A deployment was chosen; called again for each retry and fallback."""
-        del call_type
         self.bridge.seen.add("async_pre_call_deployment_hook")
         try:
             call = self.bridge.call_of(kwargs)
             if call is not None:
-                await self.bridge.enter(call, kwargs)
+                await self.bridge.enter(call, kwargs, _name(call_type))
         except (RefusedByForebay, asyncio.CancelledError):
             raise
         except Exception as error:
@@ -106,10 +122,13 @@ class ForebayHandler(CustomLogger):
                 yield chunk
             return
         ending = Ending.CANCELLED
+        pause_s = self.bridge.pause_s if call.flight.hit is not None else 0.0
         try:
             async for chunk in response:
-                self.bridge.stream_began(call)
+                self.bridge.streamed(call, chunk)
                 yield chunk
+                if pause_s > 0:
+                    await asyncio.sleep(pause_s)
             ending = Ending.COMPLETE
         except Exception:
             ending = Ending.FAILED
@@ -128,7 +147,10 @@ class ForebayHandler(CustomLogger):
         """The response's headers are about to be sent."""
         del user_api_key_dict, response, request_headers, litellm_call_info
         try:
-            return self.bridge.response_headers(data)
+            call = self.bridge.call_of(data)
+            if call is None:
+                return {}
+            return headers_of_call(call, similarity=self.bridge.runtime.config.litellm.similarity_header)
         except Exception as error:
             self._failed("response_headers", error)
             return None
@@ -144,6 +166,22 @@ class ForebayHandler(CustomLogger):
         self.bridge.runtime.telemetry.dependency_error(f"litellm.{hook}", type(error).__name__)
         log.warning("forebay failed in %s: %s; the request goes on without it", hook, type(error).__name__)
         log.debug("details", exc_info=error)
+
+
+def _name(call_type: object) -> str:
+    """Return LiteLLM's name of a call; hooks get it as text or as a member of an enumeration."""
+    name = str(getattr(call_type, "value", call_type))
+    return _OTHER_NAMES.get(name, name)
+
+
+_OTHER_NAMES: Final = {
+    "completion": "acompletion",
+    "text_completion": "atext_completion",
+    "embedding": "aembedding",
+    "embeddings": "aembedding",
+    "responses": "aresponses",
+    "aanthropic_messages": "anthropic_messages",
+}
 
 
 def find_config() -> Config:
@@ -163,5 +201,6 @@ def find_config() -> Config:
 def make_handler() -> ForebayHandler:
     """Build the runtime and the handler; starting goes on in the background where a loop is running."""
     bridge = Bridge(Runtime(find_config()))
+    mount(bridge)
     bridge.start_soon()
     return ForebayHandler(bridge)

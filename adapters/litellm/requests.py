@@ -16,44 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ...middleware.keys import Keyring
+    from .endpoints.base import Endpoint
 
 FLIGHT_ID: Final = "forebay_id"
 """Key in LiteLLM's request metadata that carries the flight's id through every hook."""
 
 BYPASS_HEADER: Final = "x-forebay-bypass"
-
-CHAT_PARAMS: Final = frozenset(
-    {
-        "audio",
-        "extra_body",
-        "frequency_penalty",
-        "function_call",
-        "functions",
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-        "max_tokens",
-        "modalities",
-        "n",
-        "parallel_tool_calls",
-        "prediction",
-        "presence_penalty",
-        "reasoning_effort",
-        "response_format",
-        "seed",
-        "stop",
-        "temperature",
-        "thinking",
-        "tool_choice",
-        "tools",
-        "top_k",
-        "top_logprobs",
-        "top_p",
-        "verbosity",
-        "web_search_options",
-    }
-)
-"""Parameters that change the answer. What else the client sends in its body counts, too, unless ignored."""
 
 IGNORED: Final = frozenset(
     {
@@ -71,7 +39,6 @@ IGNORED: Final = frozenset(
         "headers",
         "litellm_metadata",
         "max_retries",
-        "messages",
         "metadata",
         "model",
         "num_retries",
@@ -84,6 +51,7 @@ IGNORED: Final = frozenset(
         "stream_options",
         "tags",
         "timeout",
+        "ttl",
         "user",
     }
 )
@@ -92,13 +60,25 @@ IGNORED: Final = frozenset(
 OWN_PREFIX: Final = "litellm_"
 """LiteLLM's bookkeeping: its tracing puts a ``litellm_trace_id`` into the client's body."""
 
+METADATA: Final = ("litellm_metadata", "metadata")
+"""Where LiteLLM carries its notes along: which of the two depends on the endpoint."""
+
+IDENTITY: Final[Mapping[str, str]] = {
+    "organization": "org_id",
+    "team": "team_id",
+    "user": "user_id",
+    "key": "api_key",
+    "end_user": "end_user_id",
+}
+"""Parts of LiteLLM's authenticated identity, the widest first, and the fields that hold them."""
+
 
 def scrub(data: dict[str, Any]) -> None:
     """Take out what no client may say: the name of a flight, and a ``cache`` that is not an object.
 
     Without a cache LiteLLM ignores such a ``cache``; with one, ours included, it fails on it.
     """
-    for name in ("metadata", "litellm_metadata"):
+    for name in METADATA:
         metadata = data.get(name)
         if is_object(metadata):
             metadata.pop(FLIGHT_ID, None)
@@ -106,10 +86,19 @@ def scrub(data: dict[str, Any]) -> None:
         data.pop("cache", None)
 
 
-def metadata_of(data: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the request metadata that LiteLLM carries along, None where there is none."""
-    metadata = data.get("metadata")
+def metadata_of(data: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    """Return what is in a metadata field, None where it is no object."""
+    metadata = data.get(name)
     return metadata if is_object(metadata) else None
+
+
+def noted(data: Mapping[str, Any], name: str) -> Any:
+    """Return what LiteLLM's metadata of a call says under a name, None where it says nothing."""
+    for field in METADATA:
+        metadata = metadata_of(data, field)
+        if metadata is not None and metadata.get(name) is not None:
+            return metadata[name]
+    return None
 
 
 def headers_of(data: Mapping[str, Any]) -> Mapping[str, str]:
@@ -126,10 +115,14 @@ def client_fields(data: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(body) if is_object(body) else frozenset()
 
 
-def params_of(data: Mapping[str, Any], fields: frozenset[str]) -> dict[str, Any]:
+def params_of(data: Mapping[str, Any], endpoint: Endpoint, fields: frozenset[str]) -> dict[str, Any]:
     """Return the parameters that can change the answer; those that are None are left out."""
-    names = (CHAT_PARAMS | fields) - IGNORED
-    params = {name: data[name] for name in names if data.get(name) is not None and not name.startswith(OWN_PREFIX)}
+    names = (endpoint.params | fields) - IGNORED
+    params = {
+        name: data[name]
+        for name in names
+        if data.get(name) is not None and name != endpoint.content and not name.startswith(OWN_PREFIX)
+    }
     cache = data.get("cache")
     if is_object(cache) and cache.get("namespace") is not None:
         params["cache.namespace"] = str(cache["namespace"])
@@ -137,69 +130,86 @@ def params_of(data: Mapping[str, Any], fields: frozenset[str]) -> dict[str, Any]
 
 
 def controls_of(data: Mapping[str, Any], headers: Mapping[str, str]) -> Controls:
-    """Return what the client asked of the cache, by header and by LiteLLM's own controls.
-
-    LiteLLM enforces ``s-maxage`` after we have answered and then calls the engine past our gate, so such a
-    request is computed.
-    """
+    """Return what the client asked of the cache: by header, and by LiteLLM's own controls."""
     cache = data.get("cache")
     asked: Mapping[str, Any] = cache if is_object(cache) else {}
     disabled = data.get("caching") is False
-    aged = asked.get("s-maxage") is not None or asked.get("s-max-age") is not None
-    ttl = asked.get("ttl")
+    directives = {part.strip() for part in headers.get("cache-control", "").lower().split(",")}
     return Controls(
         bypass=headers.get(BYPASS_HEADER, "").strip().lower() in ("1", "true", "yes"),
-        no_cache=disabled or aged or asked.get("no-cache") is True,
-        no_store=disabled or asked.get("no-store") is True,
-        ttl_s=float(ttl) if isinstance(ttl, (int, float)) and not isinstance(ttl, bool) else None,
+        no_cache=disabled or asked.get("no-cache") is True or "no-cache" in directives,
+        no_store=disabled or asked.get("no-store") is True or "no-store" in directives,
+        ttl_s=_seconds(asked.get("ttl", data.get("ttl"))),
+        max_age_s=_seconds(asked.get("s-maxage", asked.get("s-max-age"))),
     )
 
 
 def tenant_of(identity: object, parts: Iterable[str]) -> str:
-    """Return who may share answers, from LiteLLM's authenticated identity; never from what the client claims."""
-    names = {
-        "key": "api_key",
-        "user": "user_id",
-        "team": "team_id",
-        "organization": "org_id",
-        "end_user": "end_user_id",
+    """Return who may share answers, from LiteLLM's authenticated identity; never from what the client claims.
+
+    Args:
+        parts: names in `IDENTITY`, or ``narrowest``: all that are known.
+    """
+    chosen = tuple(parts)
+    known = {part: getattr(identity, field, None) or "" for part, field in IDENTITY.items()}
+    if chosen == ("narrowest",):
+        return "|".join(f"{part}={name}" for part, name in known.items() if name)
+    return "|".join(f"{part}={known[part]}" for part in chosen)
+
+
+def labels_of(identity: object) -> dict[str, str]:
+    """Return whom savings are accounted to: names where LiteLLM has them, else ids; never a key itself."""
+    found = {
+        "key": getattr(identity, "key_alias", None) or getattr(identity, "key_name", None) or _digest_of(identity),
+        "team": getattr(identity, "team_alias", None) or getattr(identity, "team_id", None),
+        "user": getattr(identity, "user_id", None),
     }
-    return "|".join(f"{part}={getattr(identity, names[part], None) or ''}" for part in parts)
+    return {name: str(value) for name, value in found.items() if value}
 
 
-def build_request(data: Mapping[str, Any], *, request_id: str, tenant: str) -> Request | None:
+def build_request(
+    data: Mapping[str, Any], endpoint: Endpoint, *, request_id: str, tenant: str, labels: Mapping[str, str]
+) -> Request | None:
     """Return the request in our terms, None where it is not one we can read: LiteLLM will say what is wrong."""
-    messages, model = data.get("messages"), data.get("model")
-    if not is_array(messages) or not isinstance(model, str) or not all(is_object(message) for message in messages):
+    messages, model = endpoint.messages(data), data.get("model")
+    if messages is None or not isinstance(model, str):
         return None
     return Request(
         id=request_id,
         model=model,
         messages=messages,
-        params=params_of(data, client_fields(data)),
+        params=params_of(data, endpoint, client_fields(data)),
         tenant=tenant,
+        endpoint=endpoint.name,
         stream=data.get("stream") is True,
         controls=controls_of(data, headers_of(data)),
+        batch=endpoint.name == "embeddings",
+        labels=labels,
     )
 
 
 class Fingerprint:
     """Tells whether call arguments still mean the request that was looked up.
 
-    A guardrail may edit the very objects the request refers to, so what is compared is the digest that the analyze
-    stop made of them.
+    A guardrail may edit the very objects the request refers to, so a copy of them is compared; where that differs, the
+    digest that the analyze stop made of them decides.
 
     Args:
         fields: names of the fields in the client's own body.
         exact: `Key.exact` of the request; None where it has no key: then nothing is the same.
     """
 
-    def __init__(self, request: Request, fields: frozenset[str], keyring: Keyring, exact: str | None) -> None:
+    def __init__(
+        self, request: Request, endpoint: Endpoint, fields: frozenset[str], keyring: Keyring, exact: str | None
+    ) -> None:
         self._request = request
+        self._endpoint = endpoint
         self._fields = fields
         self._keyring = keyring
         self._names = frozenset(request.params)
         self._exact = exact
+        self._messages = _copied(request.messages)
+        self._params = _copied(request.params)
 
     def matches(self, kwargs: Mapping[str, Any], deployment: Callable[[], Mapping[str, Any]]) -> bool:
         """Return whether the call is unedited.
@@ -208,20 +218,48 @@ class Fingerprint:
             kwargs: the arguments of the call as LiteLLM makes it.
             deployment: returns the chosen deployment's own parameters; asked only if something was added.
         """
-        messages = kwargs.get("messages")
-        if self._exact is None or not is_array(messages):
+        messages = self._endpoint.messages(kwargs)
+        if self._exact is None or messages is None:
             return False
-        params = params_of(kwargs, self._fields)
+        params = params_of(kwargs, self._endpoint, self._fields)
         added = params.keys() - self._names
         if added:
             own = deployment()
             params = {name: value for name, value in params.items() if name not in added or own.get(name) != value}
+        if params == self._params and messages == self._messages:
+            return True
         return self._of(messages, params) == self._exact
 
     def _of(self, messages: Sequence[Any], params: Mapping[str, Any]) -> str | None:
         request = self._request
         try:
-            same = Request(id=request.id, model=request.model, messages=messages, params=params, tenant=request.tenant)
+            same = Request(
+                id=request.id,
+                model=request.model,
+                messages=messages,
+                params=params,
+                tenant=request.tenant,
+                endpoint=request.endpoint,
+            )
             return make_key(same, self._keyring).exact
         except (UncacheableError, AttributeError, TypeError):
             return None
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of a JSON value; text is shared, so it costs little for long prompts, too."""
+    if is_object(value):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if is_array(value) else value
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit():  # of a header, LiteLLM keeps the text
+        return float(value)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _digest_of(identity: object) -> str | None:
+    """Return the start of LiteLLM's digest of the key, None where there is none: a raw key is never shown."""
+    token = getattr(identity, "token", None) or getattr(identity, "api_key", None)
+    return token[:12] if isinstance(token, str) and not token.startswith("sk-") else None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HOOKS: Final = (
     "async_pre_call_hook",
+    "async_filter_deployments",
     "async_pre_call_deployment_hook",
     "async_post_call_failure_deployment_hook",
     "async_post_call_success_hook",

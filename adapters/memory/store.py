@@ -10,6 +10,7 @@ from operator import itemgetter, mul
 from typing import TYPE_CHECKING, Final
 
 from ...middleware.errors import StoreError
+from ...middleware.forgotten import matches
 from ...middleware.records import Candidate
 
 if TYPE_CHECKING:
@@ -34,6 +35,16 @@ class MemoryStore:
         self._entries: dict[str, Entry] = {}
         self._vectors: dict[_Place, dict[str, Sequence[float]]] = {}
         self._scopes: Counter[str] = Counter()
+
+    @property
+    def place(self) -> str:
+        """Say where the entries are."""
+        return "memory of its own"
+
+    @property
+    def shared(self) -> bool:
+        """Return False: no other process sees them."""
+        return False
 
     async def get(self, entry_id: str) -> Entry | None:
         """Return the entry with this id, expired or not, or None."""
@@ -113,17 +124,6 @@ class MemoryStore:
             group.pop(name, None)
             if not group:
                 del self._vectors[_place(entry)]
-
-
-def matches(selector: Selector, entry: Entry) -> bool:
-    """Return whether an entry is what a selector is about; at `expired_at_s` itself it counts as expired."""
-    return (
-        selector.id in (None, entry.id)
-        and selector.scope in (None, entry.scope)
-        and selector.tenant in (None, entry.tenant)
-        and selector.model in (None, entry.model)
-        and (selector.expired_at_s is None or entry.expires_s <= selector.expired_at_s)
-    )
 
 
 def unit(vector: Vector) -> Sequence[float] | None:

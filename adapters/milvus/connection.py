@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from ...middleware.deadline import within
 from ...middleware.errors import AdapterError, StoreError
 from .driver import error_label, is_collection_missing, make_client
 from .lite import LiteServer
@@ -88,8 +89,10 @@ class Connection:
         """
         client: Any = None
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with within(self._timeout_s):
                 client = await self._ready()
+                if self._lite is not None and self._lite.engine.takes(method, arguments):
+                    return await self._lite.engine.call(method, *args, **arguments)
                 return await getattr(client, method)(*args, retry_times=1, **arguments)
         except AdapterError:
             raise

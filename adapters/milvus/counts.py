@@ -38,6 +38,14 @@ class ExactCounts:
             if not self._counts[scope]:
                 del self._counts[scope]
 
+    def holds(self, entry_id: str) -> bool:
+        """Return whether there is an entry with this id."""
+        return entry_id in self._scope_of
+
+    def ids(self, scope: str) -> list[str]:
+        """Return the ids of a scope's entries."""
+        return [name for name, place in self._scope_of.items() if place == scope]
+
     def of(self, scope: str | None) -> int:
         """Return how many entries a scope, or the whole store, holds."""
         return len(self._scope_of) if scope is None else self._counts[scope]

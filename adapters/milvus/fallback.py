@@ -33,6 +33,19 @@ class MilvusOrMemory:
         self._memory = memory
         self._current: MilvusStore | MemoryStore = milvus
         self._busy = ""
+        self._settled = False
+
+    @property
+    def place(self) -> str:
+        """Say where the entries are; "" until that is settled."""
+        if self._busy:
+            return "memory of its own, while another process holds the Milvus Lite file"
+        return self._milvus.place if self._settled else ""
+
+    @property
+    def shared(self) -> bool:
+        """Return False: neither a Lite file nor memory is used by two processes."""
+        return False
 
     @property
     def damaged(self) -> int:
@@ -51,6 +64,8 @@ class MilvusOrMemory:
             self._busy = str(error)
             self._current = self._memory
             _log.warning("%s; until then this process keeps its answers in memory only", error)
+        finally:
+            self._settled = True
 
     async def stop(self) -> None:
         """Let go of the file."""

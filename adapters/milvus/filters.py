@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Value: TypeAlias = "str | bool | int | float | list[str]"
 
 COLUMN_BYTES: Final = 128
+BY_ID: Final = "id in {ids}"
+"""Of all filters on the primary key, the one that Milvus Lite looks up by key."""
+
 _PLAIN: Final = re.compile(rf"[0-9A-Za-z._:@/+-]{{0,{COLUMN_BYTES}}}")
 _DIGEST: Final = "sha256:"
 _NAME: Final = re.compile(r"\{([a-z_]+)\}")

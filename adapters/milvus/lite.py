@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...middleware.errors import StoreBusyError, StoreError
+from .engine import LiteEngine
 from .filters import FilterError, Value, fill
 
 _THREADS: Final = 1
 """Milvus Lite allows one writer at a time, and a reader beside a flush misses the rows being moved."""
-
-_UNSORTED_ROWS: Final = 64
-"""Rows in the write buffer before it is flushed: a search walks through them in Python, 45 microseconds each."""
 
 _GRACE_S: Final = 2.0
 _MAX_MESSAGE_BYTES: Final = 256 * 1024 * 1024
@@ -48,12 +46,14 @@ class LiteServer:
 
     Attributes:
         uri: where a Milvus client reaches it.
+        engine: what is asked so often that it goes without a client.
     """
 
-    def __init__(self, database: Any, server: Any, folder: Path, uri: str) -> None:
+    def __init__(self, database: Any, server: Any, engine: LiteEngine, folder: Path, uri: str) -> None:
         self._database = database
         self._server = server
         self._folder = folder
+        self.engine = engine
         self.uri = uri
 
     @classmethod
@@ -86,15 +86,17 @@ class LiteServer:
             ) from None
         folder = Path(tempfile.mkdtemp(prefix="forebay-"))
         uri = f"unix:{folder / 'milvus.sock'}"
+        executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="forebay-milvus-lite")
+        engine = LiteEngine(database, executor)
         try:
             server: Any = _grpc.server(
-                ThreadPoolExecutor(_THREADS, thread_name_prefix="forebay-milvus-lite"),
+                executor,
                 options=[
                     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
                     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
                 ],
             )
-            _service.add_MilvusServiceServicer_to_server(_Servicer(database), server)
+            _service.add_MilvusServiceServicer_to_server(_Servicer(database, engine), server)
             server.add_insecure_port(uri)
             server.start()
         except Exception as error:
@@ -104,11 +106,12 @@ class LiteServer:
                 f"Milvus Lite cannot listen on a Unix socket in {folder.parent} ({type(error).__name__}); "
                 "use a Milvus server instead (store.uri)"
             ) from None
-        return cls(database, server, folder, uri)
+        return cls(database, server, engine, folder, uri)
 
     def close(self) -> None:
         """End the server and let go of the file; another process, or this one, may open it then."""
         self._server.stop(_GRACE_S).wait()
+        self.engine.close()
         # closing twice, or after a failed write, must not keep the rest from being let go
         with suppress(Exception):
             self._database.close()
@@ -118,9 +121,9 @@ class LiteServer:
 class _Servicer(_Milvus):  # type: ignore[misc]
     """Milvus Lite's service with filter templates, timestamps and early flushes added."""
 
-    def __init__(self, database: Any) -> None:
+    def __init__(self, database: Any, engine: LiteEngine) -> None:
         _Milvus.__init__(self, database)
-        self._unsorted = 0
+        self._engine = engine
 
     def AllocTimestamp(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
         return _messages.AllocTimestampResponse(status=_common.Status(code=0), timestamp=1)
@@ -139,11 +142,8 @@ class _Servicer(_Milvus):  # type: ignore[misc]
 
     def Upsert(self, request: Any, context: Any) -> Any:  # noqa: N802
         done = _Milvus.Upsert(self, request, context)
-        self._unsorted += request.num_rows
-        if self._unsorted >= _UNSORTED_ROWS:
-            self._unsorted = 0
-            names = [request.collection_name]
-            self.Flush(_messages.FlushRequest(db_name=request.db_name, collection_names=names), context)
+        if not done.status.code:
+            self._engine.wrote(request.collection_name, request.num_rows)
         return done
 
 

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...middleware.errors import AdapterError, PayloadError, StoreError
+from ...middleware.forgotten import matches
 from ...middleware.records import Candidate, Health, Selector
-from ..memory.store import matches, unit
+from ..memory.store import unit
+from .alone import SoleWriter
+from .collection import Collection
 from .connection import Connection
 from .counts import RememberedCounts
-from .driver import error_label, make_index, make_schema
-from .filters import column, selection
-from .pages import IDS_A_PAGE, exact_counts, pages
-from .rows import READ_COLUMNS, check_collection, from_row, to_row
+from .filters import BY_ID, column, selection
+from .pages import IDS_A_PAGE, pages
+from .rows import READ_COLUMNS, from_row, to_row
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from ...middleware.keys import Keyring
     from ...middleware.records import Entry, Key, Vector
-    from .counts import ExactCounts
 
 DEFAULT_COLLECTION: Final = "forebay_v1"
+
+_SEARCH: Final = "scope == {scope} and context == {context} and embedder == {embedder} and has_vector == {yes}"
+_READING: Final = frozenset({"query", "search"})
 
 _STAND_IN_DIMENSION: Final = 2
 """Length of the vectors of a collection without an embedder; the least that Milvus takes."""
 
 _ENTRIES_A_PAGE: Final = 100
-_BY_ID: Final = "id in {ids}"
-"""Of all filters on the primary key, the one that Milvus Lite looks up by key."""
-
-_SEARCH: Final = "scope == {scope} and context == {context} and embedder == {embedder} and has_vector == {yes}"
 
 
 class MilvusStore:
@@ -71,13 +71,22 @@ class MilvusStore:
         self._dimension = dimension or _STAND_IN_DIMENSION
         self._collection = collection
         self._connection = Connection(place, token=token, timeout_s=timeout_s, prepare=self._prepare)
-        self._only_writer = isinstance(place, Path)
-        self._exact: ExactCounts | None = None
+        self._alone = SoleWriter(self._call) if isinstance(place, Path) else None
         self._remembered = RememberedCounts(time.monotonic)
-        self._writing = asyncio.Lock()
         self._replace = False
         self.damaged = 0
         self.server_version = ""
+
+    @property
+    def place(self) -> str:
+        """Say where the entries are."""
+        kind = "the Milvus server" if self._alone is None else "the Milvus Lite file"
+        return f"{kind} {self._connection.shown}"
+
+    @property
+    def shared(self) -> bool:
+        """Return whether other processes may work on the same entries: on a server."""
+        return self._alone is None
 
     async def start(self) -> None:
         """Connect, and make, check and load the collection.
@@ -91,7 +100,11 @@ class MilvusStore:
 
     async def stop(self) -> None:
         """Close the connection and let go of the Milvus Lite file."""
+        if self._alone is not None:
+            await self._alone.stop()
         await self._connection.close()
+        if self._alone is not None:
+            self._alone.forget()
 
     async def check_ready(self) -> Sequence[Health]:
         """Count the entries, and say where they are or why they cannot be reached."""
@@ -118,13 +131,8 @@ class MilvusStore:
             StoreError: Milvus failed.
             PayloadError: the entry is damaged.
         """
-        rows: Any = await self._call(
-            "query",
-            filter=_BY_ID,
-            filter_params={"ids": [column(entry_id)]},
-            output_fields=list(READ_COLUMNS),
-        )
-        return self._read(rows[0]) if rows else None
+        found = await self._entries([column(entry_id)], skip=False)
+        return found[0] if found else None
 
     async def search(self, key: Key, vector: Vector, embedder: str, limit: int) -> Sequence[Candidate]:
         """Return the nearest entries of the same scope, context and embedder, best first.
@@ -137,30 +145,22 @@ class MilvusStore:
         """
         if limit < 1 or unit(vector) is None:
             return []
-        found: Any = await self._call(
-            "search",
-            data=[[float(value) for value in vector]],
-            anns_field="vector",
-            filter=_SEARCH,
-            filter_params={
-                "scope": column(key.scope),
-                "context": column(key.context),
-                "embedder": column(embedder),
-                "yes": True,
-            },
-            limit=limit,
-            output_fields=list(READ_COLUMNS),
-            search_params={"metric_type": "COSINE", "params": {"ef": max(64, limit)}},
-        )
+        place = (column(key.scope), column(key.context), column(embedder))
+        known: list[tuple[str, float]] | None = None
+        if self._alone is not None:
+            if len(vector) != self._dimension:
+                raise StoreError(f"a vector has {len(vector)} dimensions, the collection holds {self._dimension}")
+            known = self._alone.nearest(place, vector, limit)
+        if known is None:
+            found = await self._searched(place, vector, limit)
+        else:
+            similarity = dict(known)
+            found = [(entry, similarity[entry.id]) for entry in await self._entries(list(similarity), skip=True)]
         candidates: list[Candidate] = []
-        for hit in found[0]:
-            try:
-                entry = self._read(hit["entity"])
-            except PayloadError:
-                continue
+        for entry, cosine in found:
             # the columns said so, but only the signed payload is to be believed
             if (entry.scope, entry.context, entry.embedder) == (key.scope, key.context, embedder):
-                candidates.append(Candidate(entry, max(-1.0, min(1.0, float(hit["distance"])))))
+                candidates.append(Candidate(entry, max(-1.0, min(1.0, cosine))))
             else:
                 self.damaged += 1
         candidates.sort(key=lambda candidate: -candidate.similarity)
@@ -177,8 +177,9 @@ class MilvusStore:
         row = to_row(entry, self._keyring, self._dimension)
         async with self._changing():
             await self._call("upsert", data=[row])
-            if self._exact is not None:
-                self._exact.added(row["id"], row["scope"])
+            if self._alone is not None:
+                # read from the row: the entry's answer may be an object that its caller goes on using
+                self._alone.wrote(row, from_row(row, self._keyring))
             self._remembered.forget(row["scope"])
 
     async def delete(self, selector: Selector) -> int:
@@ -192,11 +193,10 @@ class MilvusStore:
             try:
                 async for page in pages(self._call, selector, ["id"], IDS_A_PAGE):
                     ids = [str(row["id"]) for row in page]
-                    await self._call("delete", filter=_BY_ID, filter_params={"ids": ids})
+                    await self._call("delete", filter=BY_ID, filter_params={"ids": ids})
                     deleted += len(ids)
-                    if self._exact is not None:
-                        for name in ids:
-                            self._exact.removed(name)
+                    if self._alone is not None:
+                        self._alone.deleted(ids)
             finally:
                 self._remembered.forget()
         return deleted
@@ -211,13 +211,8 @@ class MilvusStore:
             StoreError: Milvus failed.
         """
         wanted = None if scope is None else column(scope)
-        if self._only_writer:
-            if self._exact is None:
-                async with self._writing:
-                    await self._connection.open()
-                    if self._exact is None:
-                        self._exact = await exact_counts(self._call)
-            return self._exact.of(wanted)
+        if self._alone is not None:
+            return (await self._alone.counted(self._connection.open)).of(wanted)
         known = self._remembered.get(wanted)
         if known is None:
             template, values = selection(Selector(scope=scope))
@@ -258,45 +253,83 @@ class MilvusStore:
                 self._replace = False
             self._remembered.forget()
 
+    async def _entries(self, names: list[str], *, skip: bool) -> list[Entry]:
+        """Return the entries with these ids, in no order.
+
+        Args:
+            skip: leave damaged entries out.
+
+        Raises:
+            StoreError: Milvus failed.
+            PayloadError: an entry is damaged.
+        """
+        found: list[Entry] = []
+        version = 0
+        if self._alone is not None:  # it knows the ids, and what it read is still so
+            version = self._alone.hot.version
+            hot = {name: self._alone.hot.get(name) for name in names if not self._alone.lacks(name)}
+            found = [entry for entry in hot.values() if entry is not None]
+            names = [name for name, entry in hot.items() if entry is None]
+        if not names:
+            return found
+        rows: Any = await self._call(
+            "query", filter=BY_ID, filter_params={"ids": names}, output_fields=list(READ_COLUMNS)
+        )
+        for row in rows:
+            try:
+                entry = self._read(row)
+            except PayloadError:
+                if skip:
+                    continue
+                raise
+            found.append(entry)
+            if self._alone is not None:
+                self._alone.hot.read(entry, version)
+        return found
+
+    async def _searched(self, place: tuple[str, str, str], vector: Vector, limit: int) -> list[tuple[Entry, float]]:
+        """Return the nearest entries as Milvus finds them, without the damaged ones."""
+        scope, context, embedder = place
+        hits: Any = await self._call(
+            "search",
+            data=[[float(value) for value in vector]],
+            anns_field="vector",
+            filter=_SEARCH,
+            filter_params={"scope": scope, "context": context, "embedder": embedder, "yes": True},
+            limit=limit,
+            output_fields=list(READ_COLUMNS),
+            search_params={"metric_type": "COSINE", "params": {"ef": max(64, limit)}},
+        )
+        found: list[tuple[Entry, float]] = []
+        for hit in hits[0]:
+            try:
+                found.append((self._read(hit["entity"]), float(hit["distance"])))
+            except PayloadError:
+                continue
+        return found
+
     async def _prepare(self, client: Any) -> None:
         """Bring a new client's collection into the shape we need."""
-        name = self._collection
-        self.server_version = f"Milvus {await client.get_server_version()}"
-        exists = await client.has_collection(name)
-        if exists and self._replace:
-            await client.drop_collection(name)
-            exists = False
-        if not exists:
-            try:
-                await client.create_collection(
-                    name,
-                    schema=make_schema(self._dimension),
-                    index_params=make_index(),
-                    consistency_level="Session",
-                )
-            except Exception:
-                # another process may have made it at the same moment
-                if not await client.has_collection(name):
-                    raise
-        where = f"collection {name!r} at {self._connection.shown}"
-        check_collection(await client.describe_collection(name), self._dimension, where=where)
-        await client.load_collection(name)
-        try:
-            await client.query(name, filter=_BY_ID, filter_params={"ids": ["-"]}, output_fields=["id"])
-        except Exception as error:
-            raise StoreError(
-                f"{self.server_version} at {self._connection.shown} does not answer a filter template "
-                f"({error_label(error)}); forebay needs Milvus 2.5 or newer"
-            ) from None
-        if self._only_writer:
+        lite = self._alone is not None
+        wanted = Collection(self._collection, self._dimension, lite, self._connection.shown)
+        self.server_version = await wanted.prepare(client, anew=self._replace)
+        if self._alone is not None:
 
             async def call(method: str, **arguments: Any) -> Any:
-                return await getattr(client, method)(name, **arguments)
+                return await getattr(client, method)(self._collection, **arguments)
 
-            self._exact = await exact_counts(call)
+            await self._alone.begin(call)
 
     async def _call(self, method: str, **arguments: Any) -> Any:
-        return await self._connection.call(method, self._collection, **arguments)
+        if method in _READING:
+            return await self._connection.call(method, self._collection, **arguments)
+        ids = [row["id"] for row in arguments["data"]] if method == "upsert" else arguments["filter_params"]["ids"]
+        try:
+            return await self._connection.call(method, self._collection, **arguments)
+        finally:
+            if self._alone is not None:
+                for name in ids:
+                    self._alone.hot.changed(str(name))
 
     def _read(self, row: Any) -> Entry:
         try:
@@ -305,16 +338,5 @@ class MilvusStore:
             self.damaged += 1
             raise
 
-    @asynccontextmanager
-    async def _changing(self) -> AsyncGenerator[None]:
-        """Let one change in at a time where the counts are kept here, and count again after a failed one."""
-        if not self._only_writer:
-            yield
-            return
-        async with self._writing:
-            try:
-                yield
-            except BaseException:
-                # it may have happened all the same, or may yet
-                self._exact = None
-                raise
+    def _changing(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._alone is None else self._alone.changing()

@@ -7,12 +7,14 @@ is bounded and abandoned, and a collector that goes away or comes back is one li
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import httpx
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -47,7 +49,8 @@ class OTLPExporter:
     Args:
         endpoint: ``http(s)://host:4318``, with or without ``/v1/traces``.
         headers: sent with every export, for example a collector's API key.
-        sample_ratio: share of traces to record, in [0, 1]; a caller's decision is kept.
+        sample_ratio: share of traces to record, in [0, 1]; a caller's decision is kept. OpenTelemetry's own
+            OTEL_TRACES_SAMPLER takes its place where it is set.
         timeout_s: the longest one export may take, retries included.
     """
 
@@ -64,7 +67,8 @@ class OTLPExporter:
         self._timeout_s = timeout_s
         self._sender = _Sender(self._url, self._headers, timeout_s)
         self._provider = TracerProvider(
-            sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
+            # None: the SDK reads OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG
+            sampler=None if os.environ.get(OTEL_TRACES_SAMPLER) else ParentBased(TraceIdRatioBased(sample_ratio)),
             resource=Resource.create({"service.name": "forebay", "service.version": __version__}),
             shutdown_on_exit=False,  # it would wait 30 s for a collector that is down
         )

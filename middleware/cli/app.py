@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +19,8 @@ from ..plugin_manager import PluginManager
 from ..registry import COMMAND, Build
 from ..telemetry import Telemetry
 from ..version import __version__
-from . import cache, doctor, explain, listing, settings, switch
-from .session import Session, say_error
+from . import cache, doctor, explain, listing, savings, settings, switch
+from .session import Session, say_error, session_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -77,6 +78,9 @@ class RawCommand(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Make the command and run it."""
+        option = session_of(ctx).option
+        if option is not None:
+            os.environ["FOREBAY_CONFIG"] = option  # how a command that starts processes hands it on
         with _made(self._registry, str(self.name)) as command:
             raise typer.Exit(command.run(ctx.args))
 
@@ -134,6 +138,7 @@ options.__doc__ = HELP
 app.command("doctor")(doctor.doctor)
 app.command("plugins")(listing.plugins)
 app.command("explain")(explain.explain)
+app.command("savings")(savings.savings)
 app.command("off")(switch.off)
 app.command("on")(switch.on)
 app.add_typer(config_app, name="config")

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections import Counter
 from time import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.text import Text
@@ -16,10 +16,13 @@ from ..protocols import Scannable
 from ..records import EVERYTHING, Selector
 from .explain import explanation
 from .session import console, plural, say_json, session_of, table
-from .store import keyring_of, opened_store
+from .store import OutOfReachError, coordinated, keyring_of, opened_store
 
 if TYPE_CHECKING:
     from .session import Session
+
+WAIT_S: Final = 10.0
+"""How long the running processes may take to forget."""
 
 
 def stats(
@@ -61,8 +64,7 @@ def clear(
     """Drop every kept answer, of all tenants and models."""
     if not yes:
         typer.confirm("Drop every kept answer, of all tenants and models?", abort=True)
-    count = asyncio.run(_delete(session_of(context), EVERYTHING))
-    console().print(f"dropped {plural(count, 'answer')}")
+    asyncio.run(_delete(session_of(context), EVERYTHING))
 
 
 def forget(
@@ -87,9 +89,7 @@ def forget(
         tenant=keyring_of(session.config).digest("tenant", tenant) if tenant is not None else None,
         model=model,
     )
-    count = asyncio.run(_delete(session, selector))
-    console().print(f"dropped {plural(count, 'answer')}")
-    if not count:
+    if not asyncio.run(_delete(session, selector)):
         raise typer.Exit(1)
 
 
@@ -130,8 +130,28 @@ async def _stats(session: Session) -> dict[str, Any]:
 
 
 async def _delete(session: Session, selector: Selector) -> int:
-    async with opened_store(session.config, session.plugins) as opened:
-        return await opened.store.delete(selector)
+    """Let every running process forget what matches, then delete it here, too; say and return how many that were.
+
+    Raises:
+        ForebayError: a running process did not do it, or nobody can.
+    """
+    async with coordinated(session.config, session.plugins) as coordination:
+        told = await coordination.tell(selector, WAIT_S)
+    dropped = told.dropped
+    try:
+        async with opened_store(session.config, session.plugins) as opened:
+            dropped += await opened.store.delete(selector)
+    except OutOfReachError:
+        if not told.workers:
+            raise
+    where = f", {plural(told.answered, 'running process', 'running processes')} told" if told.workers else ""
+    console().print(f"dropped {plural(dropped, 'answer')}{where}")
+    if told.answered < told.workers:
+        raise ForebayError(
+            f"{told.workers - told.answered} of {told.workers} running processes have not answered within {WAIT_S:g} s: "
+            "see their logs, and run this again or restart them"
+        )
+    return dropped
 
 
 def _entry_of(session: Session, request_id: str) -> str:

@@ -50,6 +50,7 @@ def places(config: Config) -> list[tuple[str, Kind[Any], Spec]]:
         ("limit", kinds.LIMIT, config.limit),
         ("expiry", kinds.EXPIRY, config.expiry),
         ("eviction", kinds.EVICTION, config.eviction),
+        ("coordination", kinds.COORDINATION, config.coordination),
     ]
     if config.engine is not None:
         found.append(("engine", kinds.ENGINE, config.engine))

@@ -115,7 +115,7 @@ async def _examine(session: Session, engine_url: str | None) -> AsyncIterator[He
             )
         if incomplete:
             return
-        runtime = Runtime(config, session.plugins)
+        runtime = Runtime(config, session.plugins, serves=False)
     except ForebayError as error:
         yield Health("config", ok=False, detail=str(error), fix="correct it, then run this again")
         return

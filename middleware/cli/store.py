@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import registry as kinds
-from ..errors import ForebayError
+from ..errors import ForebayError, StoreBusyError
 from ..keys import Keyring
 from ..protocols import Component
 from ..records import Mode
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..config import Config
     from ..plugin_manager import PluginManager
-    from ..protocols import Store
+    from ..protocols import Coordination, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,31 @@ def keyring_of(config: Config) -> Keyring:
     return Keyring.from_secret(config.secret) if config.secret else Keyring.from_state_dir(state_dir_of(config))
 
 
+class OutOfReachError(ForebayError):
+    """The answers are inside another process."""
+
+
+@asynccontextmanager
+async def coordinated(config: Config, plugins: PluginManager) -> AsyncGenerator[Coordination]:
+    """Open the configured coordination for a command, which is no worker.
+
+    Raises:
+        ForebayError: there is no state folder yet.
+        CoordinationError: it cannot be reached.
+    """
+    build = Build(state_dir_of(config), keyring_of(config), Telemetry(enabled=False), serves=False)
+    spec = config.coordination
+    made = plugins.registry.build(kinds.COORDINATION, spec.type, spec.settings, build, path="coordination")
+    part: object = made
+    try:
+        if isinstance(part, Component):
+            await part.start()
+        yield made
+    finally:
+        if isinstance(part, Component):
+            await part.stop()
+
+
 @asynccontextmanager
 async def opened_store(config: Config, plugins: PluginManager) -> AsyncGenerator[Opened]:
     """Open the configured store.
@@ -63,10 +88,11 @@ async def opened_store(config: Config, plugins: PluginManager) -> AsyncGenerator
     The embedder is asked for its dimension and not started, so no model is loaded.
 
     Raises:
-        ForebayError: the store lives inside another process, is held by one, or cannot be reached.
+        OutOfReachError: the store lives inside another process, or is held by one.
+        ForebayError: it cannot be reached.
     """
     if config.store.type == "memory":
-        raise ForebayError(
+        raise OutOfReachError(
             "the store 'memory' lives inside the process that serves; it cannot be looked into from here. "
             "Restart that process to empty it, or configure the store 'milvus'"
         )
@@ -85,8 +111,11 @@ async def opened_store(config: Config, plugins: PluginManager) -> AsyncGenerator
     build = Build(state_dir, keyring, telemetry, dimension)
     store = plugins.registry.build(kinds.STORE, config.store.type, settings, build, path="store")
     try:
-        if isinstance(store, Component):
-            await store.start()
+        try:
+            if isinstance(store, Component):
+                await store.start()
+        except StoreBusyError as error:
+            raise OutOfReachError(str(error)) from None
         yield Opened(store, keyring)
     finally:
         if isinstance(store, Component):

@@ -27,6 +27,11 @@ MAX_EMBEDDED_TOKENS: Final = 215
 may be 15% low."""
 MAX_TEMPERATURE: Final = 1.0
 
+_RAW: Final = frozenset({"completions", "embeddings"})
+_STATEFUL: Final = ("background", "conversation", "container")
+_HOSTED: Final = ("web_search_options", "mcp_servers")
+_CALLERS: Final = frozenset({None, "function", "custom"})
+
 _WORDS: Final = re.compile(r"[^\W_]+|[^\w\s]|_")
 _CHARS_A_TOKEN: Final = 7
 _TOKENS_A_MESSAGE: Final = 4
@@ -42,7 +47,6 @@ _VOLATILE: Final = re.compile(
     r"|(?:stock|share|exchange|bitcoin|gold|oil) (?:price|rate)|(?:live|final) scores?|scoreboard|traffic (?:in|on)"
     r"|(?:current|present) (?:price|rate|weather|time|date|day|year|month|temperature|version|score|status|state|events?|news"
     r"|president|prime minister|leader|king|queen|pope|ceo|champion|population|record|situation|location|exchange))\b",
-    re.IGNORECASE,
 )
 
 
@@ -51,8 +55,9 @@ class BasicAnalyzer:
 
     Reasons, in the order they are looked for. Not cacheable: ``malformed`` (messages that are not OpenAI's),
     ``invalid_params`` (a value without a canonical form), ``too_large``, ``high_temperature`` (above 1: the caller wants
-    variety), ``volatile`` (the last user turn asks about now), ``empty`` (nothing was asked). Cacheable, but not by
-    similarity: ``ends_otherwise`` (the conversation does not end with the user), ``non_text`` (images or audio in the last
+    variety), ``volatile`` (the last user turn asks about now), ``empty`` (nothing was asked), ``server_state`` (the answer
+    changes or depends on what the server keeps), ``hosted_tools`` (the engine itself searches, runs or calls). Cacheable, but not by
+    similarity: ``raw_input`` (a text to continue or to embed), ``ends_otherwise`` (the conversation does not end with the user), ``non_text`` (images or audio in the last
     turn), ``too_long_to_embed``. Otherwise ``ok``. No JSON value makes it raise.
     """
 
@@ -62,14 +67,16 @@ class BasicAnalyzer:
         if messages is None:
             return RequestFacts(0, 0, OTHER, cacheable=False, semantic=False, reason="malformed")
         texts = [text_of(message.get("content"))[0] for message in messages]
-        tokens = estimate_tokens(texts)
+        counts = {text: _text_tokens(text) for text in texts}
+        tokens = sum(counts[text] for text in texts) + _TOKENS_A_MESSAGE * len(texts)
         turns = sum(message.get("role") not in SYSTEM_ROLES for message in messages)
         asked = next((message for message in reversed(messages) if message.get("role") == "user"), None)
         question = canonical_text(text_of(asked.get("content"))[0]) if asked is not None else ""
         reason = _refusal(request, messages, question)
         cacheable = reason is None
         if reason is None:
-            reason = _exact_only(messages, question)
+            length = counts.get(question)
+            reason = _exact_only(request.endpoint, messages, length if length is not None else _text_tokens(question))
         return RequestFacts(
             input_tokens=tokens,
             turns=turns,
@@ -106,14 +113,22 @@ def _refusal(request: Request, messages: Sequence[JsonObject], question: str) ->
         return "invalid_params"
     try:
         canonical_json(params)
-        canonical_json(messages)
+        if not all(map(_is_plain, messages)):
+            canonical_json(messages)
     except UncacheableError:
         return "invalid_params"
-    temperature: Any = cast("JsonObject", params).get("temperature")
+    fields = cast("JsonObject", params)
+    if request.endpoint == "embeddings":
+        return None if messages else "empty"  # a vector is the same tomorrow
+    if any(fields.get(name) for name in _STATEFUL):
+        return "server_state"
+    if any(fields.get(name) for name in _HOSTED) or not all(map(_is_callers_tool, _list(fields.get("tools")))):
+        return "hosted_tools"
+    temperature: Any = fields.get("temperature")
     if isinstance(temperature, int | float) and temperature > MAX_TEMPERATURE:
         return "high_temperature"
     # in a long turn the instructions stand at one of its ends; what lies between is material
-    if _VOLATILE.search(question[:_LOOKED_AT]) or _VOLATILE.search(question[_LOOKED_AT:][-_LOOKED_AT:]):
+    if _VOLATILE.search(question[:_LOOKED_AT].lower()) or _VOLATILE.search(question[_LOOKED_AT:][-_LOOKED_AT:].lower()):
         return "volatile"
     last = split_messages(messages)[2]
     if last is None:
@@ -122,13 +137,28 @@ def _refusal(request: Request, messages: Sequence[JsonObject], question: str) ->
     return None if question or text_of(last.get("content"))[1] else "empty"
 
 
-def _exact_only(messages: Sequence[JsonObject], question: str) -> str | None:
+def _exact_only(endpoint: str, messages: Sequence[JsonObject], length: int) -> str | None:
+    if endpoint in _RAW:
+        return "raw_input"
     last = split_messages(messages)[2]
     if last is None:
         return "ends_otherwise"
     if text_of(last.get("content"))[1]:
         return "non_text"
-    return "too_long_to_embed" if _text_tokens(question) > MAX_EMBEDDED_TOKENS else None
+    return "too_long_to_embed" if length > MAX_EMBEDDED_TOKENS else None
+
+
+def _is_plain(message: JsonObject) -> bool:
+    """Return whether all of a message is text, which has a canonical form in any case."""
+    return all(isinstance(name, str) and isinstance(value, str) for name, value in message.items())
+
+
+def _is_callers_tool(tool: Any) -> bool:
+    return not isinstance(tool, Mapping) or cast("JsonObject", tool).get("type") in _CALLERS
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
 
 
 def _well_formed(value: Any) -> list[JsonObject] | None:

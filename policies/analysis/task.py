@@ -61,6 +61,25 @@ _RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
 )
 _LOOKED_AT: Final = 4_000
 
+_NEEDED: Final[dict[str, tuple[str, ...]]] = {
+    "translate": ("translat", "say"),
+    "summarise": ("summar", "tl;dr", "tldr", "key"),
+    "classify": ("classif", "categor", "sentiment", "which"),
+    "extract": ("extract", "pull out", "list all", "named"),
+    "code": (
+        *("```", "stack", "traceback", "regex", "sql", "refactor", "debug", "unit test", "source code"),
+        *("code", "function", "class", "script", "program", "method", "query", "algorithm"),
+        *("in python", "in java", "in typescript", "in rust", "in golang", "in c++", "in c#", "in bash", "in ruby"),
+        *("in php", "in kotlin", "in swift"),
+    ),
+    "math": (
+        *"0123456789",
+        *("calculate", "compute", "integral", "derivative", "equation", "square root", "solve for", "prove that"),
+        "probability",
+    ),
+}
+"""Texts in lower case of which one must be there for a rule to match: looking for them is far cheaper than the rule."""
+
 
 def task_of(text: str) -> str:
     """Return translate, summarise, classify, extract, code, math, question, chat or other.
@@ -69,4 +88,9 @@ def task_of(text: str) -> str:
     characters are looked at: instructions stand at the beginning, and the cost stays bounded.
     """
     head = text[:_LOOKED_AT].strip()
-    return next((task for task, pattern in _RULES if pattern.search(head)), OTHER)
+    lower = head.lower() if head.isascii() else ""
+    for task, pattern in _RULES:
+        needed = _NEEDED.get(task) if lower else None
+        if (needed is None or any(word in lower for word in needed)) and pattern.search(head):
+            return task
+    return OTHER

@@ -14,6 +14,9 @@ class FixedLimit:
     Args:
         max_inflight: how many may be inside, at least 1.
 
+    Attributes:
+        places: how many may be inside; several workers divide or share them.
+
     Raises:
         ValueError: `max_inflight` is below 1, so nothing would ever be let in.
     """
@@ -21,8 +24,8 @@ class FixedLimit:
     def __init__(self, *, max_inflight: int) -> None:
         if max_inflight < 1:
             raise ValueError("max_inflight must be at least 1")
-        self._max_inflight = max_inflight
+        self.places = max_inflight
 
     def admits(self, ticket: Ticket, load: Load) -> bool:  # noqa: ARG002 - every ticket weighs the same here
         """Return whether there is room for one more."""
-        return load.inflight < self._max_inflight
+        return load.inflight < self.places

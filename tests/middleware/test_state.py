@@ -131,15 +131,35 @@ def test_a_write_that_fails_is_counted_and_the_next_one_is_kept(
     assert "explanations are being lost" in caplog.text
 
 
+def test_writes_share_a_connection_and_a_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = StateStore(tmp_path / "state.db")
+    statements: list[str] = []
+    connect = sqlite3.connect
+
+    def traced(path: Path, timeout: float) -> sqlite3.Connection:
+        db = connect(path, timeout=timeout)
+        db.set_trace_callback(statements.append)
+        return db
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    for batch in range(2):
+        for at in range(20):
+            store.explain(f"r{batch}/{at}", float(at), {})
+        assert store.flush()
+    assert sum("synchronous" in statement for statement in statements) == 1
+    assert sum(statement == "COMMIT" for statement in statements) == 2
+    store.close()
+
+
 def test_while_the_disk_hangs_requests_go_on_and_what_does_not_fit_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resume = threading.Event()
     original = StateStore._write  # pyright: ignore[reportPrivateUsage]
 
-    def slow(self: StateStore, writes: object) -> None:
+    def slow(self: StateStore, db: sqlite3.Connection, writes: object) -> None:
         resume.wait(10.0)
-        original(self, writes)  # type: ignore[arg-type]
+        original(self, db, writes)  # type: ignore[arg-type]
 
     monkeypatch.setattr(StateStore, "_write", slow)
     store = StateStore(tmp_path / "state.db")

@@ -22,13 +22,16 @@ from litellm.proxy._types import UserAPIKeyAuth
 from litellm.proxy.utils import ProxyLogging
 from litellm.router_utils.fallback_event_handlers import run_async_fallback
 from litellm.types.utils import ModelResponseStream
+from openai.types.chat import ChatCompletionChunk
+from openai.types.chat.chat_completion_chunk import Choice
 
-from forebay.adapters.litellm.facade import CALL_TYPES, ForebayBackend, install
+from forebay.adapters.litellm.endpoints import ENDPOINTS
+from forebay.adapters.litellm.facade import ForebayCache, install
 from forebay.adapters.litellm.handler import ForebayHandler
 from forebay.adapters.litellm.host import takes_headers
 from forebay.adapters.litellm.refusal import RefusedByForebay, refusal
 from forebay.adapters.litellm.selftest import HOOKS
-from forebay.adapters.litellm.streams import has_end, logprobs_of
+from forebay.adapters.litellm.streams import choices_of, chunked, has_end
 from forebay.middleware.errors import ShedError
 
 if TYPE_CHECKING:
@@ -52,22 +55,29 @@ class Bridge:
     """Notes what LiteLLM's cache brings, and answers with what it was given."""
 
     def __init__(self) -> None:
-        self.answer: dict[str, Any] | None = None
+        self.answer: object = None
+        self.key: str | None = None
         self.asked: list[dict[str, Any]] = []
-        self.brought: list[dict[str, Any]] = []
+        self.brought: list[Any] = []
         self.came = asyncio.Event()
+        self.stopped = False
 
-    async def hand_out(self, kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
+    def key_of(self, kwargs: Mapping[str, Any]) -> str | None:
+        return self.key
+
+    async def hand_out(self, kwargs: Mapping[str, Any]) -> object:
         self.asked.append(dict(kwargs))
         return self.answer
 
     def take_in(self, kwargs: Mapping[str, Any], value: object) -> None:
-        assert isinstance(value, dict)
         self.brought.append(value)
         self.came.set()
 
+    def asked_host(self, kwargs: Mapping[str, Any]) -> bool:
+        return False
+
     async def stop(self) -> None:
-        """Nothing to stop."""
+        self.stopped = True
 
 
 async def complete(text: str, **more: Any) -> Any:
@@ -104,17 +114,16 @@ async def test_an_inherited_hook_is_not_called() -> None:
     assert called == ["Own"]
 
 
-async def test_the_cache_takes_a_backend_and_asks_it_with_the_whole_call() -> None:
+async def test_the_cache_is_asked_with_the_whole_call_and_gets_its_answer() -> None:
     bridge = Bridge()
-    cache: Any = install(bridge)
-    assert isinstance(cache.cache, ForebayBackend)
+    assert isinstance(install(bridge), ForebayCache)
     answer = await complete("first", metadata={"forebay_id": "fb-1"})
     await asyncio.wait_for(bridge.came.wait(), 10)
     (asked,) = bridge.asked
     assert asked["messages"] == [{"role": "user", "content": "first"}]
     assert asked["metadata"]["forebay_id"] == "fb-1"
     (brought,) = bridge.brought
-    assert json.loads(brought["response"])["id"] == answer.id
+    assert json.loads(brought)["id"] == answer.id
 
 
 async def test_a_conversation_of_any_length_is_asked_for() -> None:
@@ -138,7 +147,7 @@ async def test_what_the_backend_answers_is_handed_out(stream: bool) -> None:
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
     }
-    bridge.answer = {"timestamp": 0.0, "response": json.dumps(kept)}
+    bridge.answer = kept
     answer = await complete("again", stream=stream)
     if stream:
         chunks = [chunk async for chunk in answer]
@@ -149,19 +158,70 @@ async def test_what_the_backend_answers_is_handed_out(stream: bool) -> None:
     assert bridge.brought == []
 
 
-async def test_other_calls_do_not_reach_the_backend() -> None:
+async def test_calls_of_other_kinds_do_not_reach_the_cache() -> None:
     bridge = Bridge()
     install(bridge)
-    await litellm.aembedding(model="text-embedding-3-small", input=["a"], mock_response=[0.1, 0.2])
-    assert CALL_TYPES == ("acompletion",)
+    await litellm.aimage_generation(model="dall-e-3", prompt="x", mock_response="http://127.0.0.1/a.png")
+    assert "aimage_generation" not in ENDPOINTS
     assert bridge.asked == []
 
 
-def test_an_operators_cache_is_left_alone() -> None:
+async def written(cache: Any) -> None:
+    """Wait until LiteLLM's own task has written into its cache."""
+    while not cache.cache.cache_dict:  # noqa: ASYNC110  (LiteLLM has no event for it)
+        await asyncio.sleep(0)
+
+
+async def test_an_operators_cache_is_wrapped() -> None:
     theirs = Cache(type="local")  # type: ignore[arg-type]
     litellm.cache = theirs
-    assert install(Bridge()) is None
-    assert litellm.cache is theirs
+    bridge = Bridge()
+    ours = install(bridge)
+    assert litellm.cache is ours
+    assert ours.inner is theirs
+    assert ours.cache is theirs.cache
+    first = await complete("asked of both")
+    await asyncio.wait_for(bridge.came.wait(), 10)
+    await written(theirs)
+    second = await complete("asked of both")
+    assert second.id == first.id
+    assert len(bridge.asked) == 2
+
+
+async def test_an_operators_cache_never_sees_a_key_of_ours() -> None:
+    theirs = Cache(type="local")  # type: ignore[arg-type]
+    litellm.cache = theirs
+    bridge = Bridge()
+    bridge.key = "forebay:abc"
+    install(bridge)
+    answer = await complete("streamed", stream=True)
+    async for _ in answer:
+        pass
+    await written(theirs)
+    kept: Any = theirs.cache
+    assert all("forebay" not in key for key in kept.cache_dict)
+
+
+def test_a_second_install_wraps_the_same_cache() -> None:
+    theirs = Cache(type="local")  # type: ignore[arg-type]
+    litellm.cache = theirs
+    install(Bridge())
+    assert install(Bridge()).inner is theirs
+
+
+async def test_both_caches_are_told_of_the_end() -> None:
+    class Theirs(Cache):
+        closed = False
+
+        async def disconnect(self) -> None:
+            self.closed = True
+
+    theirs = Theirs(type="local")  # type: ignore[arg-type]
+    litellm.cache = theirs
+    bridge = Bridge()
+    await install(bridge).disconnect()
+    assert bridge.stopped
+    assert theirs.closed
 
 
 def test_a_refusal_is_an_http_error_and_skips_retries_and_fallbacks() -> None:
@@ -208,10 +268,10 @@ def chunk(content: str | None, finish: str | None = None, logprobs: Any = None) 
     return ModelResponseStream(id="chatcmpl-1", model="tiny", choices=[choice])
 
 
-def wrapped(*chunks: ModelResponseStream) -> CustomStreamWrapper:
+def wrapped(*chunks: object) -> CustomStreamWrapper:
     from litellm.litellm_core_utils.litellm_logging import Logging
 
-    async def upstream() -> AsyncIterator[ModelResponseStream]:
+    async def upstream() -> AsyncIterator[object]:
         for one in chunks:
             yield one
 
@@ -244,6 +304,31 @@ async def test_a_stream_remembers_whether_its_upstream_ended_it() -> None:
     assert not has_end(None)
 
 
+@pytest.mark.parametrize(
+    ("word", "ended"), [("malformed_function_call", False), ("weather", False), ("eos", True), ("stop", True)]
+)
+async def test_a_stream_remembers_its_engines_own_word_for_the_end(word: str, ended: bool) -> None:
+    """LiteLLM hands "stop" out for all of them."""
+    sent: dict[str, Any] = {"id": "1", "created": 1, "model": "tiny", "object": "chat.completion.chunk"}
+    last: Any = {"index": 0, "delta": {}, "finish_reason": word}
+    stream = wrapped(chunk("a"), ChatCompletionChunk.construct(**sent, choices=[Choice.construct(**last)]))
+    handed_out = [one async for one in stream]
+    assert handed_out[-1].choices[0].finish_reason == "stop"
+    assert has_end(stream) is ended
+
+
+async def test_the_stream_inside_the_routers_wrapper_is_found() -> None:
+    router = HOST.Router(
+        model_list=[{"model_name": "tiny", "litellm_params": {"model": "openai/tiny", "api_key": "x"}}]
+    )
+    inner = wrapped(chunk("a"), chunk(None, "stop"))
+    outer = await router._acompletion_streaming_iterator(
+        model_response=inner, messages=[], initial_kwargs={"model": "tiny"}
+    )
+    assert outer is not inner
+    assert chunked(outer) is inner
+
+
 async def test_a_stream_remembers_its_logprobs() -> None:
     def token(text: str) -> dict[str, Any]:
         return {"content": [{"token": text, "logprob": -1.0, "bytes": None, "top_logprobs": []}], "refusal": None}
@@ -251,10 +336,24 @@ async def test_a_stream_remembers_its_logprobs() -> None:
     stream = wrapped(chunk("a", logprobs=token("a")), chunk("b", logprobs=token("b")), chunk(None, "stop"))
     async for _ in stream:
         pass
-    found = logprobs_of(stream)
-    assert found is not None
-    assert [item["token"] for item in found["content"]] == ["a", "b"]
-    assert logprobs_of(wrapped()) is None
+    (choice,) = choices_of(stream)
+    assert [item["token"] for item in choice["logprobs"]["content"]] == ["a", "b"]
+    assert choices_of(wrapped()) == []
+
+
+async def test_the_chat_stream_inside_a_text_stream_is_found() -> None:
+    from litellm.main import _async_streaming
+    from litellm.utils import TextCompletionStreamWrapper
+
+    inner = wrapped(chunk("a"), chunk(None, "stop"))
+    make: Any = TextCompletionStreamWrapper
+    streaming: Any = _async_streaming
+    outer = make(
+        completion_stream=streaming(response=inner, model="tiny", custom_llm_provider="openai", args=()),
+        model="tiny",
+    )
+    assert chunked(outer) is inner
+    assert chunked(object()) is None
 
 
 def test_the_routers_wrapper_shares_the_remembered_chunks() -> None:

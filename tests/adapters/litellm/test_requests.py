@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forebay.adapters.litellm.endpoints import ENDPOINTS
+from forebay.adapters.litellm.endpoints.chat import PARAMS
 from forebay.adapters.litellm.requests import (
-    CHAT_PARAMS,
     FLIGHT_ID,
     IGNORED,
     Fingerprint,
@@ -20,6 +21,7 @@ from forebay.adapters.litellm.requests import (
     client_fields,
     controls_of,
     headers_of,
+    labels_of,
     params_of,
     scrub,
     tenant_of,
@@ -27,11 +29,12 @@ from forebay.adapters.litellm.requests import (
 from forebay.middleware.keys import Keyring, UncacheableError, make_key
 from forebay.middleware.records import Controls, Request
 
+CHAT = ENDPOINTS["acompletion"]
 KEYRING = Keyring.from_secret("a secret for these tests")
 values = st.one_of(
     st.integers(-5, 5), st.floats(0, 2), st.booleans(), st.text(max_size=5), st.lists(st.text(max_size=3))
 )
-params = st.dictionaries(st.sampled_from(sorted(CHAT_PARAMS | {"vendor_option", "another"})), values, max_size=5)
+params = st.dictionaries(st.sampled_from(sorted(PARAMS | {"vendor_option", "another"})), values, max_size=5)
 messages = st.lists(
     st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": st.text(max_size=20)}),
     min_size=1,
@@ -45,7 +48,7 @@ def call(asked: list[dict[str, Any]], more: dict[str, Any]) -> dict[str, Any]:
 
 
 def fingerprint(data: dict[str, Any]) -> Fingerprint:
-    request = build_request(data, request_id="fb-1", tenant="t")
+    request = build_request(data, CHAT, request_id="fb-1", tenant="t", labels={})
     assert request is not None
     return made_of(request, data)
 
@@ -56,7 +59,7 @@ def made_of(request: Request, data: dict[str, Any]) -> Fingerprint:
         exact = make_key(request, KEYRING).exact
     except (UncacheableError, AttributeError, TypeError):
         exact = None
-    return Fingerprint(request, client_fields(data), KEYRING, exact)
+    return Fingerprint(request, CHAT, client_fields(data), KEYRING, exact)
 
 
 @given(messages, params, params)
@@ -130,18 +133,18 @@ def test_a_deployments_parameter_may_not_hide_the_clients() -> None:
     assert not fingerprint(data).matches({**data, "temperature": 0.4}, lambda: {"temperature": 0.4})
 
 
-@pytest.mark.parametrize("name", [*sorted(IGNORED - {"messages", "cache"}), "litellm_trace_id", "litellm_session_id"])
+@pytest.mark.parametrize("name", [*sorted(IGNORED - {"cache"}), "messages", "litellm_trace_id", "litellm_session_id"])
 def test_transport_is_no_parameter(name: str) -> None:
-    assert params_of({name: "x"}, frozenset({name})) == {}
+    assert params_of({name: "x"}, CHAT, frozenset({name})) == {}
 
 
 def test_what_the_client_sends_beyond_openai_counts() -> None:
     data = {"guided_json": "{}", "temperature": None, "top_p": 0.5, "internal": 1}
-    assert params_of(data, frozenset({"guided_json"})) == {"guided_json": "{}", "top_p": 0.5}
+    assert params_of(data, CHAT, frozenset({"guided_json"})) == {"guided_json": "{}", "top_p": 0.5}
 
 
 def test_a_namespace_separates() -> None:
-    assert params_of({"cache": {"namespace": "a"}}, frozenset()) == {"cache.namespace": "a"}
+    assert params_of({"cache": {"namespace": "a"}}, CHAT, frozenset()) == {"cache.namespace": "a"}
 
 
 @pytest.mark.parametrize(
@@ -151,8 +154,9 @@ def test_a_namespace_separates() -> None:
         ({"cache": {"no-cache": True}}, Controls(no_cache=True)),
         ({"cache": {"no-cache": "yes"}}, Controls()),
         ({"cache": {"no-store": True}}, Controls(no_store=True)),
-        ({"cache": {"s-maxage": 5}}, Controls(no_cache=True)),
-        ({"cache": {"s-max-age": 5}}, Controls(no_cache=True)),
+        ({"cache": {"s-maxage": 5}}, Controls(max_age_s=5.0)),
+        ({"cache": {"s-max-age": 5}}, Controls(max_age_s=5.0)),
+        ({"ttl": "60"}, Controls(ttl_s=60.0)),
         ({"cache": {"ttl": 60}}, Controls(ttl_s=60.0)),
         ({"cache": {"ttl": True}}, Controls()),
         ({"cache": {"ttl": "x"}}, Controls()),
@@ -162,6 +166,18 @@ def test_a_namespace_separates() -> None:
 )
 def test_controls(data: dict[str, Any], expected: Controls) -> None:
     assert controls_of(data, {}) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("no-cache", Controls(no_cache=True)),
+        ("No-Store, max-age=0", Controls(no_store=True)),
+        ("max-age=60", Controls()),
+    ],
+)
+def test_cache_control_header(header: str, expected: Controls) -> None:
+    assert controls_of({}, {"cache-control": header}) == expected
 
 
 @pytest.mark.parametrize(("value", "bypass"), [("1", True), ("TRUE ", True), ("yes", True), ("0", False), ("", False)])
@@ -179,6 +195,20 @@ def test_tenants_come_from_the_authenticated_identity() -> None:
     assert tenant_of(object(), ("key",)) == "key="
 
 
+def test_the_narrowest_tenant_is_all_that_is_known() -> None:
+    one = SimpleNamespace(api_key="k1", user_id=None, team_id="t", org_id=None, end_user_id="e")
+    assert tenant_of(one, ("narrowest",)) == "team=t|key=k1|end_user=e"
+    assert tenant_of(SimpleNamespace(api_key="k1"), ("narrowest",)) == "key=k1"
+    assert tenant_of(object(), ("narrowest",)) == ""
+
+
+def test_savings_are_accounted_to_names_and_never_to_a_key() -> None:
+    named = SimpleNamespace(key_alias="search", api_key="sk-secret", team_id="t1", team_alias="Search", user_id="u")
+    assert labels_of(named) == {"key": "search", "team": "Search", "user": "u"}
+    assert labels_of(SimpleNamespace(api_key="sk-secret")) == {}
+    assert labels_of(SimpleNamespace(api_key="88dc28d0f030c55ed4ab77ed8faf098196cb1c05")) == {"key": "88dc28d0f030"}
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -190,7 +220,7 @@ def test_tenants_come_from_the_authenticated_identity() -> None:
     ],
 )
 def test_what_cannot_be_read_is_left_to_litellm(data: dict[str, Any]) -> None:
-    assert build_request(data, request_id="fb-1", tenant="t") is None
+    assert build_request(data, CHAT, request_id="fb-1", tenant="t", labels={}) is None
 
 
 def test_scrub() -> None:
@@ -217,7 +247,7 @@ def test_no_body_makes_it_raise(value: Any) -> None:
     for name in ("messages", "metadata", "cache", "proxy_server_request", "stream", "model", "tools"):
         data = {"model": "tiny", "messages": [{"role": "user", "content": "a"}], name: value}
         scrub(data)
-        request = build_request(data, request_id="fb-1", tenant="t")
+        request = build_request(data, CHAT, request_id="fb-1", tenant="t", labels={})
         if request is not None:
             made = made_of(request, data)
             same = json.dumps(data, sort_keys=True) if made.matches(data, dict) else ""

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from forebay.adapters.milvus.connection import Connection
 from forebay.adapters.milvus.lite import LiteServer
 from forebay.adapters.milvus.store import MilvusStore
 from forebay.middleware.keys import Keyring
@@ -61,3 +62,17 @@ async def relay(database: Path) -> AsyncIterator[Relay]:
             yield relay
     finally:
         await asyncio.to_thread(lite.close)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The methods that stores have called, in order."""
+    methods: list[str] = []
+    call = Connection.call
+
+    async def noted(self: Connection, method: str, *args: Any, **arguments: Any) -> Any:
+        methods.append(method)
+        return await call(self, method, *args, **arguments)
+
+    monkeypatch.setattr(Connection, "call", noted)
+    return methods

@@ -137,6 +137,20 @@ def test_a_caller_decides_and_the_ratio_decides_for_the_rest() -> None:
     exporter.shutdown(0.1)
 
 
+def test_the_environment_of_opentelemetry_takes_the_place_of_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.1")
+    exporter = OTLPExporter("http://127.0.0.1:9", sample_ratio=1.0)
+    assert sampled(exporter, [wanted] * 20) == 20
+    assert 50 < sampled(exporter, [None] * 1000) < 180
+    exporter.shutdown(0.1)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    exporter = OTLPExporter("http://127.0.0.1:9", sample_ratio=1.0)
+    assert sampled(exporter, [wanted, None]) == 0
+    exporter.shutdown(0.1)
+
+
 async def test_check_ready_says_whether_spans_are_taken(closed_port: str) -> None:
     gone = OTLPExporter(closed_port)
     (finding,) = await gone.check_ready()

@@ -3,7 +3,10 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from forebay.policies.analysis import task
 from forebay.policies.analysis.task import task_of
 
 
@@ -41,3 +44,22 @@ def test_long_texts_are_quick(unit: str) -> None:
     began = time.process_time()
     task_of(unit * 100_000)
     assert time.process_time() - began < 0.5
+
+
+ALTERNATIVES = (
+    "translates translating translation; how do you say it in it; summarising summary of; tl;dr tldr; key points; "
+    "classifies classification; categorise; sentiment; which label; extract; pull out; list all the dates; "
+    "named entities; ```; stacktrace; stack trace; traceback; regex; sql; refactor; debug; unit tests; source code; "
+    "explain the query; write a program; create an algorithm; fix the class; implement the method; write a script; "
+    "in javascript; in c++; in c#; in golang; in php; in kotlin; in swift; in bash; in ruby; in typescript; 1+2; "
+    "3 - 4; 5 % of; compute; integral; derivative; equation; square root; solve for; prove that; probability of; "
+    "who is; hello; ok; nothing in particular"
+).split("; ")
+
+
+@given(st.lists(st.sampled_from(ALTERNATIVES) | st.text(max_size=5), max_size=4), st.booleans())
+def test_no_rule_is_left_out_that_would_match(parts: list[str], shout: bool) -> None:
+    text = " ".join(parts).upper() if shout else " ".join(parts)
+    rules = task._RULES  # pyright: ignore[reportPrivateUsage]
+    expected = next((name for name, pattern in rules if pattern.search(text.strip())), "other")
+    assert task_of(text) == expected

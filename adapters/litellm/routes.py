@@ -1,0 +1,73 @@
+"""forebay's own routes on LiteLLM's port: readiness for a load balancer, status for an operator.
+
+``/forebay/ready`` says as little as LiteLLM's own readiness does and asks for no key; ``/forebay/status`` is behind
+LiteLLM's authentication.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import Depends
+from fastapi.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from ...middleware.records import Health
+    from .bridge import Bridge
+
+READY: Final = "/forebay/ready"
+STATUS: Final = "/forebay/status"
+
+
+def mount(bridge: Bridge) -> bool:
+    """Add the routes to the proxy this process runs; False where it runs none.
+
+    They go before all others: LiteLLM has routes that match any path of two parts.
+    """
+    # looked up, not imported: importing the proxy server starts it
+    server: Any = sys.modules.get("litellm.proxy.proxy_server")
+    auth: Any = sys.modules.get("litellm.proxy.auth.user_api_key_auth")
+    app = getattr(server, "app", None)
+    if app is None or auth is None:
+        return False
+    ready, status = handlers(bridge)
+    guarded = [Depends(auth.user_api_key_auth)]
+    for path, answer, dependencies in ((READY, ready, []), (STATUS, status, guarded)):
+        app.add_api_route(path, answer, methods=["GET"], dependencies=dependencies, tags=["forebay"])
+        routes: list[Any] = app.router.routes
+        routes.insert(0, routes.pop())
+    return True
+
+
+def handlers(bridge: Bridge) -> tuple[Callable[[], Awaitable[JSONResponse]], Callable[[], Awaitable[JSONResponse]]]:
+    """Return what answers the two routes."""
+
+    async def ready() -> JSONResponse:
+        """Whether forebay has started, and what it does without. 503 until it has."""
+        if not bridge.ready:
+            return JSONResponse({"status": "starting"}, status_code=503)
+        found = await bridge.runtime.check_ready()
+        missing = [finding.name for finding in found if not finding.ok]
+        # a part that is down costs hits, not requests: the process stays in the pool
+        return JSONResponse({"status": "degraded" if missing else "ready", "without": missing})
+
+    async def status() -> JSONResponse:
+        """What forebay is doing, and how its parts are."""
+        runtime = bridge.runtime
+        found: Sequence[Health] = await runtime.check_ready() if bridge.ready else []
+        return JSONResponse(
+            {
+                "started": bridge.ready,
+                "problems": list(runtime.problems),
+                "inflight": runtime.pipeline.inflight,
+                "inside": runtime.pipeline.gate.load.inflight,
+                "queued": runtime.pipeline.gate.load.queued,
+                "components": {name: spec.type for name, spec in runtime.specs()},
+                "findings": [{"name": one.name, "ok": one.ok, "detail": one.detail, "fix": one.fix} for one in found],
+            }
+        )
+
+    return ready, status

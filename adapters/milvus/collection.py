@@ -1,0 +1,73 @@
+"""The collection that holds our rows: made where it is missing, checked, and loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...middleware.errors import StoreError
+from .driver import error_label, make_index, make_schema
+from .filters import BY_ID
+from .rows import check_collection
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What our collection must be.
+
+    Attributes:
+        name: its name in Milvus.
+        dimension: length of its vectors.
+        lite: whether it lies in a Milvus Lite file.
+        where: the place, for messages.
+    """
+
+    name: str
+    dimension: int
+    lite: bool
+    where: str
+
+    async def prepare(self, client: Any, *, anew: bool) -> str:
+        """Bring the collection into shape with a new client.
+
+        Args:
+            anew: drop the one that is there.
+
+        Returns:
+            What the Milvus says it is.
+
+        Raises:
+            StoreMismatchError: the one that is there has vectors of another length, or lacks a column.
+            StoreError: this Milvus is too old.
+        """
+        version = f"Milvus {await client.get_server_version()}"
+        exists = await client.has_collection(self.name)
+        if exists and anew:
+            await client.drop_collection(self.name)
+            exists = False
+        if not exists:
+            await self._make(client)
+        where = f"collection {self.name!r} at {self.where}"
+        check_collection(await client.describe_collection(self.name), self.dimension, where=where)
+        await client.load_collection(self.name)
+        try:
+            await client.query(self.name, filter=BY_ID, filter_params={"ids": ["-"]}, output_fields=["id"])
+        except Exception as error:
+            raise StoreError(
+                f"{version} at {self.where} does not answer a filter template "
+                f"({error_label(error)}); forebay needs Milvus 2.5 or newer"
+            ) from None
+        return version
+
+    async def _make(self, client: Any) -> None:
+        try:
+            await client.create_collection(
+                self.name,
+                schema=make_schema(self.dimension),
+                index_params=make_index(lite=self.lite),
+                consistency_level="Session",
+            )
+        except Exception:
+            # another process may have made it at the same moment
+            if not await client.has_collection(self.name):
+                raise
