@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import yaml
 
+from ..litellm.serve import config as serve_config
+from ..litellm.serve import proxy
+from ..litellm.serve.deployments import Deployment
 from .children import Child, free_port, stop_all
 from .model_server import MODEL, find_model
 
@@ -44,18 +47,12 @@ def forebay_config(folder: Path) -> dict[str, Any]:
 
 def litellm_config(model_url: str) -> dict[str, Any]:
     """Return LiteLLM's configuration: one model, its OpenTelemetry callback, and forebay."""
-    return {
-        "model_list": [
-            {
-                "model_name": MODEL,
-                "litellm_params": {"model": f"openai/{MODEL}", "api_base": f"{model_url}/v1", "api_key": "none"},
-            }
-        ],
-        "litellm_settings": {"callbacks": ["otel", "forebay.adapters.litellm.handler"], "telemetry": False},
-        # without this LiteLLM writes prompts and answers into its spans
-        "callback_settings": {"otel": {"message_logging": False}},
-        "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY", "cancel_on_disconnect": True},
-    }
+    config = serve_config.litellm_config(
+        [Deployment(MODEL, f"openai/{MODEL}", base_url=f"{model_url}/v1")], key_env=serve_config.MASTER_KEY
+    )
+    config["litellm_settings"]["callbacks"].insert(0, "otel")
+    # without this LiteLLM writes prompts and answers into its spans
+    return {**config, "callback_settings": {"otel": {"message_logging": False}}}
 
 
 def proxy_environment(base: Mapping[str, str], *, key: str, config: Path, collector: str) -> dict[str, str]:
@@ -112,7 +109,7 @@ class Stack:
             self._start(
                 "LiteLLM proxy",
                 [
-                    *(sys.executable, "-m", f"{__package__}.proxy"),
+                    *(sys.executable, "-m", proxy.__name__),
                     *("--config", str(self.litellm_yaml), "--host", HOST, "--port", _port(self.urls.proxy)),
                 ],
                 environment,

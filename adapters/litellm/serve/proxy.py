@@ -1,6 +1,6 @@
-"""``python -m forebay.adapters.demo.proxy ARGS``: ``litellm ARGS``, ended when standard input ends.
+"""``python -m forebay.adapters.litellm.serve.proxy ARGS``: ``litellm ARGS``, ended when standard input ends.
 
-The demo holds the other end of standard input: when it dies, however, no proxy stays behind.
+Whoever starts it holds the other end of standard input: when that process dies, however, no proxy stays behind.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ def end_with_stdin() -> None:
     """End this process when standard input does."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        # not sys.stdin.read(): that holds a lock for which Python, when it ends, aborts
+        descriptor = sys.stdin.fileno()
+        while os.read(descriptor, 1024):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, name="forebay-demo-watch", daemon=True).start()
+    threading.Thread(target=watch, name="forebay-watch", daemon=True).start()
 
 
 def main() -> None:
