@@ -22,7 +22,7 @@ import yaml
 from openai import AsyncOpenAI
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 FOREBAY = "forebay.adapters.litellm.handler"
@@ -39,6 +39,8 @@ class Plan:
         forebay: forebay's settings, None for LiteLLM alone.
         raw: text of forebay's config file in place of the settings.
         litellm: more ``litellm_settings``, after the callbacks; `first` before them.
+        models: more of the proxy's models.
+        arguments: more words of the command line.
     """
 
     upstream: str
@@ -49,6 +51,8 @@ class Plan:
     general: Mapping[str, Any] = field(default_factory=dict[str, Any])
     callbacks: tuple[str, ...] = (FOREBAY, RECORDER)
     env: Mapping[str, str] = field(default_factory=dict[str, str])
+    models: Sequence[Mapping[str, Any]] = ()
+    arguments: Sequence[str] = ()
 
 
 class Proxy:
@@ -99,7 +103,7 @@ class Proxy:
             shutil.copy(Path(__file__).with_name(name), self.folder / name)
         settings: dict[str, Any] = {**plan.first, "callbacks": list(plan.callbacks), **plan.litellm}
         config = {
-            "model_list": models(plan.upstream),
+            "model_list": [*models(plan.upstream), *map(dict, plan.models)],
             "litellm_settings": settings,
             "router_settings": {"num_retries": 0, "disable_cooldowns": True, "retry_after": 0},
             "general_settings": {"master_key": self.key, **plan.general},
@@ -130,7 +134,7 @@ class Proxy:
         command = [str(SCRIPT), "--config", str(path), "--host", "127.0.0.1", "--port", str(self.port)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, "--telemetry", "False"],
+                [*command, "--telemetry", "False", *plan.arguments],
                 cwd=self.folder,
                 env=env,
                 stdout=log,
@@ -207,10 +211,13 @@ def models(upstream: str) -> list[dict[str, Any]]:
     common = {"api_base": upstream, "api_key": "not-needed", "max_retries": 0}
     info = {"input_cost_per_token": 0.001, "output_cost_per_token": 0.002}
     settings: dict[str, dict[str, Any]] = {"tiny": {}, "warm": {"temperature": 0.4, "max_tokens": 64}, "other": {}}
-    return [
+    made = [
         {"model_name": name, "litellm_params": {"model": "openai/tiny", **more, **common}, "model_info": info}
         for name, more in settings.items()
     ]
+    # the same engine in Anthropic's own format
+    claude = {"model": "anthropic/tiny", **common, "api_base": upstream.removesuffix("/v1")}
+    return [*made, {"model_name": "claude", "litellm_params": claude, "model_info": info}]
 
 
 def free_port() -> int:

@@ -10,9 +10,11 @@ loopback socket, and so is its answer.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import sys
+from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +28,25 @@ if TYPE_CHECKING:
 WAIT_S = 15.0
 
 
+def forebay_of(spend: Any) -> Any:
+    """What a spend log row says of forebay."""
+    metadata = json.loads(spend.get("metadata") or "{}")
+    return (metadata.get("spend_logs_metadata") or {}).get("forebay")
+
+
 class Recorder(CustomLogger):
     def __init__(self) -> None:
         super().__init__()
         self.logged: dict[str, dict[str, Any]] = {}
+        self.flights: dict[str, str] = {}
         self.server = asyncio.get_running_loop().create_task(self.serve())
 
     async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: Any, call_type: Any) -> Any:
         """Edit or refuse requests that ask for it, as a guardrail would."""
         headers = (data.get("proxy_server_request") or {}).get("headers") or {}
+        if headers.get("x-test-client"):
+            metadata = (data.get("metadata") or {}) | (data.get("litellm_metadata") or {})
+            self.flights[headers["x-test-client"]] = metadata.get("forebay_id", "")
         if headers.get("x-test-refuse"):
             raise HTTPException(status_code=400, detail="refused by a guardrail")
         if headers.get("x-test-edit"):
@@ -58,6 +70,7 @@ class Recorder(CustomLogger):
             "saved": payload.get("saved_cache_cost"),
             "spend_cache_hit": spend.get("cache_hit"),
             "spend": spend.get("spend"),
+            "forebay": forebay_of(spend),
         }
 
     async def serve(self) -> None:
@@ -85,7 +98,6 @@ class Recorder(CustomLogger):
         load = runtime.pipeline.gate.load
         return {
             "ready": self.bridge.ready,
-            "serving": self.bridge.serving,
             "inside": load.inflight,
             "queued": load.queued,
             "flights": runtime.pipeline.inflight,
@@ -120,6 +132,55 @@ class Recorder(CustomLogger):
 
         await look(kept)
         return state.explanation(request)
+
+    def where(self, client: str) -> dict[str, Any]:
+        """How far the request with this ``x-test-client`` has come, and how many follow it."""
+        flight_id = self.flights.get(client, "")
+        call = self.bridge._calls._calls.get(flight_id)
+        if call is None:
+            return {"at": "arriving", "followers": 0}
+        flight = call.flight
+        groups = self.bridge.runtime.pipeline._stops.twins._groups.values()
+        followers = sum(len(group.followers) for group in groups if group.leader == flight_id)
+        if flight.ending is not None:
+            at = "ended"
+        elif flight.lookup is None:
+            at = "looking"
+        elif flight.hit is not None:
+            at = "hit"
+        elif flight.lease is not None:
+            at = "inside"
+        else:
+            at = "following" if any(flight_id in group.followers for group in groups) else "queued"
+        return {"at": at, "followers": followers}
+
+    async def ask_where(self, client: str, followers: int = 0) -> dict[str, Any]:
+        """Say so once it has that many followers."""
+        await look(lambda: self.where(client)["followers"] >= followers)
+        return self.where(client)
+
+    def remains(self) -> dict[str, int]:
+        """What forebay has in memory of its calls: their flights, leases that are out, and its tasks by name."""
+        from forebay.adapters import litellm as ours
+        from forebay.middleware import flight, gate
+
+        folders = tuple(os.path.dirname(str(module.__file__)) for module in (ours, flight))  # noqa: PTH120
+        tasks = (getattr(task.get_coro(), "cr_code", None) for task in asyncio.all_tasks())
+        found = Counter(f"task {code.co_qualname}" for code in tasks if code and code.co_filename.startswith(folders))
+        for thing in gc.get_objects():
+            found["flights"] += isinstance(thing, flight.Flight)
+            found["leases"] += isinstance(thing, gate.Lease) and thing._give_back is not None
+        return dict(found)
+
+    async def ask_remains(self, **wanted: int) -> dict[str, int]:
+        """Wait until no more than that remains, and return what does; what nobody refers to is gone then."""
+        ends = monotonic() + WAIT_S
+        while True:
+            gc.collect()
+            found = self.remains()
+            if found == wanted or monotonic() > ends:
+                return found
+            await asyncio.sleep(0.5)
 
     async def ask_entries(self) -> list[str]:
         """The answers forebay has kept."""

@@ -217,14 +217,17 @@ async def test_controls_of_the_client(proxy: Proxy, upstream: Upstream) -> None:
         first = await ask(client, question(text))
         await proxy.settled()
         uncached = await ask(client, question(text, extra_body={"cache": {"no-cache": True}}))
+        await proxy.settled()
         aged = await ask(client, question(text, extra_body={"cache": {"s-maxage": 1000}}))
+        too_old = await ask(client, question(text, extra_body={"cache": {"s-maxage": 0}}))
         await proxy.settled()
         around = await ask(client, question(text), headers={"x-forebay-bypass": "1"})
         kept = await ask(client, question(text))
     assert [bypassed.status, unkept.status, first.status] == ["bypass", "miss", "miss"]
-    assert [uncached.status, aged.status, around.status, kept.status] == ["miss", "miss", "bypass", "exact"]
+    assert [uncached.status, aged.status, too_old.status] == ["miss", "exact", "miss"]
+    assert [around.status, kept.status] == ["bypass", "exact"]
     assert len(upstream.of(text)) == 6
-    assert kept.id == aged.id, "the newest answer is the one that is kept"
+    assert kept.id == too_old.id, "the newest answer is the one that is kept"
 
 
 async def test_edited_after_the_lookup(proxy: Proxy, upstream: Upstream) -> None:
@@ -267,21 +270,10 @@ async def test_incomplete_answers_are_not_kept(proxy: Proxy, upstream: Upstream,
     assert len(upstream.of(text)) == 2
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/embeddings", {"input": "hello"}),
-        ("/v1/completions", {"prompt": "hello"}),
-        ("/v1/responses", {"input": "hello"}),
-        ("/v1/messages", {"max_tokens": 32, "messages": [{"role": "user", "content": "hello"}]}),
-    ],
-)
-async def test_other_endpoints_pass_through(proxy: Proxy, upstream: Upstream, path: str, body: dict[str, Any]) -> None:
+async def test_other_endpoints_pass_through(proxy: Proxy) -> None:
     before = await proxy.settled()
-    calls = len(upstream.calls)
     async with proxy.http() as client:
-        responses = [await client.post(path, json={"model": "tiny", **body}) for _ in range(2)]
-    assert [response.status_code for response in responses] == [200, 200]
-    assert len(upstream.calls) == calls + 2
-    assert not [name for response in responses for name in response.headers if name.startswith("x-forebay")]
+        response = await client.post("/v1/moderations", json={"model": "tiny", "input": "hello"})
+    assert response.status_code >= 400, "the engine has no such endpoint"
+    assert not [name for name in response.headers if name.startswith("x-forebay")]
     assert (await proxy.settled())["counts"] == before["counts"]

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 MEMORY: Final[dict[str, Any]] = {"store": {"type": "memory"}, "embedder": {"type": "hashing"}}
-WARNING: Final = "another response cache is configured in LiteLLM"
 
 
 @pytest.fixture(scope="module")
@@ -143,20 +142,24 @@ OWN_CACHE: Final[dict[str, Any]] = {"cache": True, "cache_params": {"type": "loc
 @pytest.mark.parametrize(
     ("before", "after"), [(OWN_CACHE, {}), ({}, OWN_CACHE)], ids=["before_callbacks", "after_callbacks"]
 )
-async def test_litellms_own_cache_is_on(
+async def test_litellms_own_cache_is_a_further_tier(
     fixed: Upstream, tmp_path: Path, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
-    """forebay says so once, and only watches."""
+    """It keeps its entries and its keys: what it had before forebay came is a hit, and forebay's hits are served."""
     text = f"Cached by LiteLLM {sorted(before)}."
     with Proxy(tmp_path, Plan(fixed.url, forebay=MEMORY, first=before, litellm=after)) as proxy:
-        state: dict[str, Any] = {}
-        statuses: list[str] = []
-        for bust in ({}, {"cache": {"no-cache": True}}, {}):
-            response = await send(proxy, text, **bust)
-            assert response.status_code == 200
-            statuses.append(response.headers["x-forebay-cache"])
-            state = await proxy.settled()
-    assert set(statuses) == {"miss"}
-    assert state["serving"] is False
-    assert proxy.log.count(WARNING) == 1
-    assert len(fixed.of(text)) == 2, "the third is answered by LiteLLM's cache"
+        async with proxy.client() as client:
+            around = {"x-forebay-bypass": "1"}
+            theirs = await ask(client, question(text), headers=around)
+            await proxy.logged(theirs.headers)
+            again = await ask(client, question(text), headers=around)
+            found = await ask(client, question(text))
+            await proxy.settled()
+            refreshed = await ask(client, question(text, extra_body={"cache": {"no-cache": True}}))
+            await proxy.settled()
+            ours = await ask(client, question(text))
+    assert [theirs.status, again.status, found.status] == ["bypass", "bypass", "exact"]
+    assert theirs == again == found
+    assert [refreshed.status, ours.status] == ["miss", "exact"]
+    assert refreshed == ours
+    assert len(fixed.of(text)) == 2
