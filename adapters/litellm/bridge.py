@@ -264,7 +264,8 @@ class Bridge:
         unfinished = call.stream is not None and not has_end(call.stream)
         if ending is Ending.COMPLETE and call.flight.hit is None and unfinished:
             ending = Ending.FAILED
-        if ending is Ending.COMPLETE and call.chunks and isinstance(call.endpoint, Collecting):
+        brought = call.flight.answer is not None
+        if ending is Ending.COMPLETE and call.chunks and not brought and isinstance(call.endpoint, Collecting):
             answer = call.endpoint.collected(call.flight, call.chunks)
             if answer is not None:
                 self._offer(call, answer)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 40
 """Units of the crowd that go on at the same time; a unit is one client, or four twins."""
 STAYED: Final = "stayed"
+BEAT_S: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -84,6 +85,33 @@ class Watch:
         self._came[prompt].set()
 
 
+class Lateness:
+    """Notes when this process's loop was late: the engine, in a thread of the same process, was late then, too."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[float, float]] = []
+        self._task = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            due = monotonic() + BEAT_S
+            await asyncio.sleep(BEAT_S)
+            if monotonic() - due > BEAT_S:
+                self.spans.append((due, monotonic()))
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+
+def outside(began: float, ended: float, spans: Sequence[tuple[float, float]]) -> float:
+    """Return how much of a time, in seconds, is in none of these spans, which may overlap."""
+    inside, at = 0.0, began
+    for start, end in sorted(spans):
+        inside += max(0.0, min(end, ended) - max(start, at))
+        at = max(at, min(end, ended))
+    return ended - began - inside
+
+
 class Crowd:
     """Everybody, and what each of them does."""
 
@@ -93,6 +121,7 @@ class Crowd:
         self.clients: list[Client] = []
         self.answers: dict[str, str] = {}
         self.watch = Watch()
+        self.late = Lateness()
         self._endpoint = endpoint
         self._proxy = proxy
         self._upstream = upstream
@@ -125,17 +154,27 @@ class Crowd:
         await self._read(client)
         return client
 
-    def closed(self, phases: Sequence[str]) -> list[tuple[float, str, str]]:
-        """Return how long after its client had left a call to the engine was over, in seconds, with phase and name.
+    def closed(
+        self, phases: Sequence[str], stopped: Sequence[tuple[float, float]]
+    ) -> list[tuple[float, float, str, str]]:
+        """Return how long after its client had left a call to the engine was over, sorted.
 
-        Only calls count that the engine would not have ended by itself; sorted.
+        Only calls count that the engine would not have ended by itself.
+
+        Args:
+            stopped: spans of time in which the proxy could not run.
+
+        Returns:
+            seconds in which proxy and engine could run, seconds in all, phase, name.
         """
         calls = {call.prompt: call for call in reversed(self._upstream.calls)}  # the first for each prompt
-        return sorted(
-            (self.watch.ended_s[id(calls[client.prompt])] - client.left_s, client.left_at, client.name)
-            for client in self.clients
-            if client.held and client.left_at in phases
-        )
+        spans = [*stopped, *self.late.spans]
+        took: list[tuple[float, float, str, str]] = []
+        for client in self.clients:
+            if client.held and client.left_at in phases:
+                left, ended = client.left_s, self.watch.ended_s[id(calls[client.prompt])]
+                took.append((outside(left, ended, spans), ended - left, client.left_at, client.name))
+        return sorted(took)
 
     async def _impatient(self) -> None:
         """Leaves after a random time, wherever it is by then; others may ask the same."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WAIT_S = 15.0
+PAUSE_S = 0.05
+"""Shorter stops of the whole process are not worth noting."""
 
 
 def forebay_of(spend: Any) -> Any:
@@ -39,6 +41,9 @@ class Recorder(CustomLogger):
         super().__init__()
         self.logged: dict[str, dict[str, Any]] = {}
         self.flights: dict[str, str] = {}
+        self.pauses: list[tuple[float, float]] = []
+        self.collecting_s = 0.0
+        gc.callbacks.append(self.collected)
         self.server = asyncio.get_running_loop().create_task(self.serve())
 
     async def async_pre_call_hook(self, user_api_key_dict: Any, cache: Any, data: Any, call_type: Any) -> Any:
@@ -158,6 +163,18 @@ class Recorder(CustomLogger):
         """Say so once it has that many followers."""
         await look(lambda: self.where(client)["followers"] >= followers)
         return self.where(client)
+
+    def collected(self, phase: str, info: dict[str, int]) -> None:
+        """Note when Python's collector stopped the process: LiteLLM alone has some 740,000 objects to walk through."""
+        del info
+        if phase == "start":
+            self.collecting_s = monotonic()
+        elif monotonic() - self.collecting_s > PAUSE_S:
+            self.pauses.append((self.collecting_s, monotonic()))
+
+    async def ask_pauses(self) -> list[tuple[float, float]]:
+        """When the collector began and ended, by the clock that all processes share."""
+        return self.pauses
 
     def remains(self) -> dict[str, int]:
         """What forebay has in memory of its calls: their flights, leases that are out, and its tasks by name."""

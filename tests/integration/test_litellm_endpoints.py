@@ -37,9 +37,20 @@ def body_of(endpoint: str, text: str) -> dict[str, Any]:
             return {"max_tokens": 99, **question(text)}
 
 
+THINGS = iter(
+    "the bicycle|opera|sourdough bread|chess clocks|the violin|elevators|telescopes|lighthouses|the zipper|umbrellas|"
+    "paper money|the piano|barbed wire|ice skates|the sewing machine|matches".split("|")
+)
+"""What no two questions are similar about."""
+
+
 @pytest.fixture(scope="module")
 def proxy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    settings = {"store": {"type": "memory"}, "embedder": {"type": "hashing"}}
+    settings = {
+        "store": {"type": "memory"},
+        "cache": {"semantic": "serve", "lookup_deadline_ms": 5000},
+        "embedder": {"type": "minilm"},
+    }
     with Proxy(tmp_path_factory.mktemp("endpoints"), Plan(upstream.url, forebay=settings)) as process:
         yield process
 
@@ -104,7 +115,7 @@ async def test_a_kept_answer_is_handed_out_whole_and_streamed(
 ) -> None:
     if model == "claude" and endpoint != "messages":
         model = "other"
-    text = f"Tell me about {endpoint} {first} {model}."
+    text = f"Who invented {next(THINGS)}?"
     calls = len(upstream.calls)
     made = await send(proxy, endpoint, text, model, stream=first)
     await proxy.settled()
@@ -121,6 +132,20 @@ async def test_a_kept_answer_is_handed_out_whole_and_streamed(
     for answer in again:
         logged = await proxy.logged(answer.headers)
         assert (logged["cache_hit"], logged["cost"]) == (True, 0.0), logged
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("endpoint", "expected"), [("responses", "semantic"), ("messages", "semantic"), ("completions", "miss")]
+)
+async def test_the_same_question_in_other_words(proxy: Proxy, endpoint: str, expected: str, stream: bool) -> None:
+    country = "Norway" if stream else "Portugal"
+    first = await send(proxy, endpoint, f"What is the capital of {country}?", stream=stream)
+    await proxy.settled()
+    second = await send(proxy, endpoint, f"what's the capital city of {country}?", stream=stream)
+    await proxy.settled()
+    assert [answer.headers["x-forebay-cache"] for answer in (first, second)] == ["miss", expected]
+    assert (said(endpoint, first)[1] == said(endpoint, second)[1]) is (expected == "semantic")
 
 
 async def test_embedding_items_are_looked_up_one_by_one(proxy: Proxy, upstream: Upstream) -> None:

@@ -27,8 +27,7 @@ log = logging.getLogger(__name__)
 SEED: Final = 3
 CLIENTS: Final = 1000
 CLOSED_WITHIN_S: Final = 1.0
-CLOSED_ON_A_BUSY_MACHINE_S: Final = 5.0
-"""For the slowest two in a hundred: proxy, engine and a crowd share a few cores."""
+"""Not counted is the time in which Python's collector stops the proxy, half a second and more with LiteLLM alone, too."""
 SETTINGS: Final[dict[str, Any]] = {
     "cache": {"semantic": "off"},
     "store": {"type": "memory"},
@@ -63,6 +62,7 @@ async def crowd_of(proxy: Proxy, upstream: Upstream, endpoint: Endpoint) -> Asyn
         try:
             yield crowd
         finally:
+            crowd.late.stop()
             crowd.watch.over = True
             await http.post(f"{upstream.url}/chat/completions", json=CHAT.body("the last one", stream=False))
             await watching
@@ -89,10 +89,11 @@ async def test_a_thousand_clients(proxy: Proxy, upstream: Upstream, endpoint: En
         await check_what_was_kept(proxy, upstream, crowd)
         assert await proxy.ask("remains", **before) == before
 
-    took = crowd.closed(("before", "midway", "leading") if proxy.cancels else ("midway",))
+    phases_closed = ("before", "midway", "leading") if proxy.cancels else ("midway",)
+    took = crowd.closed(phases_closed, await proxy.ask("pauses"))
     log.info("closed within %.3f s at the median, %.3f s at most", took[len(took) // 2][0], took[-1][0])
-    assert took[int(len(took) * 0.98)][0] <= CLOSED_WITHIN_S, took[-10:]
-    assert took[-1][0] <= CLOSED_ON_A_BUSY_MACHINE_S, took[-10:]
+    log.info("of all time, pauses included, within %.3f s at most", max(all_s for _, all_s, *_ in took))
+    assert took[-1][0] <= CLOSED_WITHIN_S, took[-10:]
     said = [line for line in proxy.log.splitlines() if any(words in line for words in NEVER_SAID)]
     assert said == []
 

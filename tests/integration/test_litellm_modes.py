@@ -12,6 +12,7 @@ from tests.integration.proxy import Plan, Proxy
 from tests.integration.reading import ask, question
 from tests.integration.test_litellm_matrix import KINDS
 from tests.integration.upstream import Reply
+from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,18 +137,24 @@ async def test_kill_switch(shadow: Proxy, fixed: Upstream) -> None:
     await until("exact")
 
 
-OWN_CACHE: Final[dict[str, Any]] = {"cache": True, "cache_params": {"type": "local"}}
+@pytest.fixture(params=["local", "redis"])
+def own_cache(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """LiteLLM settings that switch a cache of LiteLLM's own on."""
+    if request.param == "local":
+        yield {"cache": True, "cache_params": {"type": "local"}}
+        return
+    with RedisServer() as redis:
+        yield {"cache": True, "cache_params": {"type": "redis", "url": redis.url}}
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [(OWN_CACHE, {}), ({}, OWN_CACHE)], ids=["before_callbacks", "after_callbacks"]
-)
+@pytest.mark.parametrize("before", [True, False], ids=["before_callbacks", "after_callbacks"])
 async def test_litellms_own_cache_is_a_further_tier(
-    fixed: Upstream, tmp_path: Path, before: dict[str, Any], after: dict[str, Any]
+    fixed: Upstream, tmp_path: Path, own_cache: dict[str, Any], before: bool
 ) -> None:
     """It keeps its entries and its keys: what it had before forebay came is a hit, and forebay's hits are served."""
-    text = f"Cached by LiteLLM {sorted(before)}."
-    with Proxy(tmp_path, Plan(fixed.url, forebay=MEMORY, first=before, litellm=after)) as proxy:
+    text = f"Cached by LiteLLM {own_cache['cache_params']['type']} {before}."
+    plan = Plan(fixed.url, forebay=MEMORY, first=own_cache if before else {}, litellm={} if before else own_cache)
+    with Proxy(tmp_path, plan) as proxy:
         async with proxy.client() as client:
             around = {"x-forebay-bypass": "1"}
             theirs = await ask(client, question(text), headers=around)

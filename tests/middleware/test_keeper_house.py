@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,7 +81,7 @@ async def test_of_several_one_sweeps_and_when_it_is_gone_another(tmp_path: Path)
         return store.scans > before
 
     async with working(lambda: LocalCoordination(tmp_path), Ears(), Ears(), Ears()) as crew:
-        keepers = [keeper_of(store, lambda one=one: keeps_house(one), clock) for one in crew]
+        keepers = [keeper_of(store, partial(keeps_house, one), clock) for one in crew]
         for keeper in keepers:
             await keeper.start()
         assert store.scans == 1

@@ -153,7 +153,7 @@ async def test_a_coordination_that_says_yes_and_does_no_holds_nobody_back() -> N
     async def claim(*_: object) -> Claimed:
         raise CoordinationError("odd")
 
-    gate._coordination.claim = claim  # type: ignore[method-assign]
+    gate._coordination.claim = claim  # type: ignore[assignment, method-assign]
     (await gate.acquire(ticket("x"), FOREVER)).release()
     assert gate.load == Load(0, 0, 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from litellm.types.caching import EMBEDDING_CACHE_FORMAT_VERSION  # pyright: ignore[reportMissingTypeStubs]
@@ -48,7 +49,7 @@ class Embeddings:
         response = value["response"]
         rows = response.get("data")
         items = items_of(value.get("input"))
-        if not is_array(rows) or len(rows) != len(items):
+        if not is_array(rows) or len(rows) != len(items) or not _fit_together(rows):
             return None
         usage = response.get("usage")
         total = usage.get("prompt_tokens") if is_object(usage) else None
@@ -57,9 +58,8 @@ class Embeddings:
         if len(open_parts) != len(rows):
             return None
         for part, row, tokens in zip(open_parts, rows, shares, strict=True):
-            if is_object(row):
-                body = {"embedding": row.get("embedding"), "model": response.get("model")}
-                part.answer = Answer(body, input_tokens=tokens)
+            body = {"embedding": row["embedding"], "model": response.get("model")}
+            part.answer = Answer(body, input_tokens=tokens)
         return Answer({"parts": len(rows)}, input_tokens=sum(shares))
 
     def hand_out(self, flight: Flight, kwargs: Mapping[str, Any], words: int) -> object:
@@ -102,6 +102,23 @@ def cached_embedding(part: Part) -> dict[str, Any] | None:
         "prompt_tokens_details": None,
         "format_version": EMBEDDING_CACHE_FORMAT_VERSION,
     }
+
+
+def _fit_together(rows: Sequence[Any]) -> bool:
+    """Return whether rows are in the order of their items, and vectors of one length."""
+    if not all(is_object(row) and row.get("index") == at for at, row in enumerate(rows)):
+        return False
+    vectors = [row.get("embedding") for row in rows]
+    return all(map(_is_vector, vectors)) and len({len(vector) for vector in vectors}) == 1
+
+
+def _is_vector(value: Any) -> bool:
+    if isinstance(value, str):  # base64
+        return value != ""
+    try:
+        return bool(value) and isfinite(sum(value))  # of every number, without a step of Python for each
+    except TypeError:
+        return False
 
 
 def _shares(total: int, number: int) -> list[int]:

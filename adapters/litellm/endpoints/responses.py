@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ....middleware.chat import answer_of
 from ....middleware.narrow import is_array, is_object
 from ..response_events import ReplayedResponse
-from .base import body_of, objects
+from .base import body_of, objects, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +62,13 @@ class Responses:
         """Return a ``response``."""
         del flight, stream
         return answer_of(value) if is_object(value) and value.get("object") == "response" else None
+
+    def collected(self, flight: Flight, chunks: Sequence[object]) -> Answer | None:
+        """Return the response that a stream ends with: LiteLLM brings none of those it makes from chat streams."""
+        for chunk in reversed(chunks):
+            if getattr(chunk, "type", None) == "response.completed":
+                return self.answer(flight, value_of(getattr(chunk, "response", None)), None)
+        return None
 
     def hand_out(self, flight: Flight, kwargs: Mapping[str, Any], words: int) -> object:
         """Return the whole object, or a stream of its events."""

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from forebay.adapters.memory.store import MemoryStore, matches, unit
+from forebay.adapters.memory.store import MemoryStore, unit
+from forebay.middleware.forgotten import matches
 from forebay.middleware.records import Selector
 from tests.contract.entries import EMBEDDER, digest, key_of, make_entry
 from tests.contract.store import StoreContract
