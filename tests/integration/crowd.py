@@ -168,7 +168,7 @@ class Crowd:
             seconds in which proxy and engine could run, seconds in all, phase, name.
         """
         calls = {call.prompt: call for call in reversed(self._upstream.calls)}  # the first for each prompt
-        spans = [*stopped, *self.late.spans]
+        spans = [*((began, ended) for began, ended in stopped), *self.late.spans]  # JSON knows no tuples
         took: list[tuple[float, float, str, str]] = []
         for client in self.clients:
             if client.held and client.left_at in phases:

@@ -187,7 +187,9 @@ async def test_what_a_killed_worker_held_comes_back(rig: Rig) -> None:
     for prompt in prompts:
         rig.upstream.on(prompt, Reply(hold=hold))
     tasks = [asyncio.create_task(rig.ask(prompt)) for prompt in prompts]
-    await rig.upstream.until(lambda calls: sum(call.prompt.startswith("held") for call in calls) >= WORKERS)
+    # without Redis each worker has its part of the limit, and the system may give most connections to one of them
+    inside = MOST if rig.redis is not None else 1
+    await rig.upstream.until(lambda calls: sum(call.prompt.startswith("held") for call in calls) >= inside)
     victim = rig.live()[0]
     os.kill(victim.pid, signal.SIGKILL)
     await reached(lambda: victim not in rig.live())
