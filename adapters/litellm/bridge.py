@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import litellm
 
+from ...middleware.deadline import within
 from ...middleware.errors import ShedError
 from ...middleware.narrow import is_object
 from ...middleware.records import Ending, Entry, Hit, Tier
@@ -35,7 +36,7 @@ from .endpoints import ENDPOINTS
 from .endpoints.base import Collecting, value_of
 from .facade import KEY_PREFIX, install, is_item_key
 from .host import broke_off, deployment_id, deployment_params, is_fallback, is_unfinished, lanes_of, takes_headers
-from .refusal import refusal
+from .refusal import RefusedByForebay, refusal
 from .requests import (
     FLIGHT_ID,
     Fingerprint,
@@ -48,6 +49,7 @@ from .requests import (
 )
 from .shown import note_savings
 from .streams import chunked, has_end
+from .thrift import set_start_up_aside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,12 +86,16 @@ class Bridge:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
                 return  # imported outside a loop: the first request starts it
-            self._starting = loop.create_task(self.runtime.start())
+            self._starting = loop.create_task(self._start())
 
     @property
     def ready(self) -> bool:
         """Whether the runtime has started; until then requests pass through."""
         return self._starting is not None and self._starting.done() and self._starting.exception() is None
+
+    async def _start(self) -> None:
+        await self.runtime.start()
+        set_start_up_aside()
 
     async def started(self) -> None:
         """Start, or wait until the start that goes on is done."""
@@ -160,7 +166,8 @@ class Bridge:
         self._calls.watch(call)
         if flight.ending is not None:
             return
-        call.fallback = is_fallback(kwargs)
+        call.fallback, call.broken = is_fallback(kwargs), False
+        call.chunks.clear()
         self._recheck(call, kwargs)
         await self._ask_host(call, kwargs)
         await self._admit(call, kwargs)
@@ -191,7 +198,20 @@ class Bridge:
         return f"{KEY_PREFIX}{flight.hit.entry.id if flight.hit is not None else key.exact}"
 
     async def hand_out(self, kwargs: Mapping[str, Any]) -> object:
-        """LiteLLM asks for an answer: return the hit's, if it still answers this request."""
+        """LiteLLM asks for an answer: return the hit's, if it still answers this request.
+
+        Raises:
+            HTTPException: 429 or 503, where it does not and was shed.
+        """
+        try:
+            return await self._hand_out(kwargs)
+        except RefusedByForebay:
+            raise
+        except Exception as error:  # fail open
+            self.failed("cache_get", error)
+            return None
+
+    async def _hand_out(self, kwargs: Mapping[str, Any]) -> object:
         item = kwargs.get("cache_key")
         if isinstance(item, str) and is_item_key(item):
             flight_id, _, index = item.removeprefix(KEY_PREFIX).rpartition(":")
@@ -203,7 +223,13 @@ class Bridge:
         if hit is None:  # edited by a callback after ours: it goes to the engine, and through the gate
             await self._admit(call, kwargs)
             return None
-        return call.endpoint.hand_out(call.flight, kwargs, 1 if self.pause_s > 0 else AT_ONCE_WORDS)
+        try:
+            return call.endpoint.hand_out(call.flight, kwargs, 1 if self.pause_s > 0 else AT_ONCE_WORDS)
+        except Exception as error:  # fail open: what cannot be replayed is computed
+            self.failed("replay", error)
+            call.flight.withdrawn("error")
+            await self._admit(call, kwargs)
+            return None
 
     def asked_host(self, kwargs: Mapping[str, Any]) -> bool:
         """Return whether the operator's own cache was asked for this attempt already; says so once."""
@@ -215,6 +241,12 @@ class Bridge:
 
     def take_in(self, kwargs: Mapping[str, Any], value: object) -> None:
         """LiteLLM brings an answer: the candidate for keeping."""
+        try:
+            self._take_in(kwargs, value)
+        except Exception as error:  # fail open: it is not kept
+            self.failed("cache_set", error)
+
+    def _take_in(self, kwargs: Mapping[str, Any], value: object) -> None:
         call = self.call_of(kwargs)
         if call is None or call.flight.hit is not None:
             return
@@ -279,6 +311,12 @@ class Bridge:
         else:
             call.flight.answered(answer)
 
+    def failed(self, where: str, error: Exception) -> None:
+        """A defect of ours: counted, logged without the request's content, and the request goes on."""
+        self.runtime.telemetry.dependency_error(f"litellm.{where}", type(error).__name__)
+        log.warning("forebay failed in %s: %s; the request goes on without it", where, type(error).__name__)
+        log.debug("details", exc_info=error)
+
     async def _admit(self, call: Call, kwargs: Mapping[str, Any]) -> None:
         try:
             await self.runtime.pipeline.admit(call.flight, deployment_id(kwargs))
@@ -294,12 +332,12 @@ class Bridge:
         if skip or key is None or self.cache.inner is None:
             return
         try:
-            async with asyncio.timeout(self.runtime.config.cache.lookup_deadline_ms / 1000):
+            async with within(self.runtime.config.cache.lookup_deadline_ms / 1000):
                 value = await self.cache.ask_inner(kwargs)
         except Exception as error:  # fail open
             self.runtime.telemetry.dependency_error("litellm.cache", type(error).__name__)
             return
-        call.asked_host = True
+        call.asked_host = value is None
         answer = call.endpoint.answer(flight, value_of(value), None) if value is not None else None
         if answer is None or flight.alone:
             return

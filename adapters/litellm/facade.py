@@ -28,7 +28,7 @@ MAX_ITEM_KEYS: Final = 10_000
 
 
 class Exchange(Protocol):
-    """Who decides what is handed out and what is kept: the bridge."""
+    """Who decides what is handed out and what is kept: the bridge. Raises nothing but refusals."""
 
     def key_of(self, kwargs: Mapping[str, Any]) -> str | None:
         """Return the cache key of a call, or of the embedding item it is asked for, None where it is not ours."""

@@ -7,7 +7,6 @@ is written here and only passes on. No failure of ours leaves a hook; a refusal 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,8 +25,6 @@ from .shown import headers_of_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-
-log = logging.getLogger(__name__)
 
 
 class ForebayHandler(CustomLogger):
@@ -49,7 +46,7 @@ class ForebayHandler(CustomLogger):
         except (RefusedByForebay, asyncio.CancelledError):
             raise
         except Exception as error:
-            self._failed("pre_call", error)
+            self.bridge.failed("pre_call", error)
 
     async def async_filter_deployments(
         self,
@@ -64,7 +61,7 @@ class ForebayHandler(CustomLogger):
         try:
             return self.bridge.with_room(healthy_deployments)
         except Exception as error:
-            self._failed("filter_deployments", error)
+            self.bridge.failed("filter_deployments", error)
             return healthy_deployments
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> Any:
@@ -77,7 +74,7 @@ class ForebayHandler(CustomLogger):
         except (RefusedByForebay, asyncio.CancelledError):
             raise
         except Exception as error:
-            self._failed("pre_call_deployment", error)
+            self.bridge.failed("pre_call_deployment", error)
         return kwargs
 
     async def async_post_call_failure_deployment_hook(
@@ -88,7 +85,7 @@ class ForebayHandler(CustomLogger):
         try:
             self.bridge.attempt_failed(request_data)
         except Exception as error:
-            self._failed("failure_deployment", error)
+            self.bridge.failed("failure_deployment", error)
 
     async def async_post_call_success_hook(self, data: dict[str, Any], user_api_key_dict: Any, response: Any) -> Any:
         """A whole answer is about to be sent."""
@@ -116,7 +113,7 @@ class ForebayHandler(CustomLogger):
         try:
             call = self.bridge.call_of(request_data)
         except Exception as error:
-            self._failed("streaming_iterator", error)
+            self.bridge.failed("streaming_iterator", error)
         if call is None:
             async for chunk in response:
                 yield chunk
@@ -152,20 +149,14 @@ class ForebayHandler(CustomLogger):
                 return {}
             return headers_of_call(call, similarity=self.bridge.runtime.config.litellm.similarity_header)
         except Exception as error:
-            self._failed("response_headers", error)
+            self.bridge.failed("response_headers", error)
             return None
 
     def _ended(self, data: dict[str, Any], ending: Ending) -> None:
         try:
             self.bridge.ended(data, ending)
         except Exception as error:
-            self._failed("post_call", error)
-
-    def _failed(self, hook: str, error: Exception) -> None:
-        """A defect of ours: counted, logged without the request's content, and the request goes on."""
-        self.bridge.runtime.telemetry.dependency_error(f"litellm.{hook}", type(error).__name__)
-        log.warning("forebay failed in %s: %s; the request goes on without it", hook, type(error).__name__)
-        log.debug("details", exc_info=error)
+            self.bridge.failed("post_call", error)
 
 
 def _name(call_type: object) -> str:
