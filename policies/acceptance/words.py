@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from .lexicon import (
@@ -92,6 +93,7 @@ class Reading:
     foreign: tuple[str, ...]
 
 
+@lru_cache(maxsize=8192)
 def stem(word: str) -> str:
     """Strip English inflection (plural, -ing, -ed, -ly) and write -ise and -our the American way.
 
@@ -122,6 +124,8 @@ _STEPS: Final[tuple[tuple[tuple[str, str, int], ...], ...]] = (
 _FILLERS: Final = frozenset(map(stem, FILLERS))
 
 
+# one question is compared with several kept ones, and a kept one with many questions
+@lru_cache(maxsize=128)
 def read(text: str) -> Reading:
     """Read a question."""
     text = unicodedata.normalize("NFC", text).translate(_QUOTES)
@@ -197,7 +201,7 @@ class _Reader:
     def _plain(self, word: str, spelled: str, index: int, *, unit: bool) -> None:
         if word in OPERATORS:
             self._operators.append(OPERATORS[word])
-        if any(ord(char) > _LATIN_END and char.isalpha() for char in word):
+        if not word.isascii() and any(ord(char) > _LATIN_END and char.isalpha() for char in word):
             self._foreign.append(word)
         phrase = PHRASES.get((self._words[-1].text, word)) if self._words else None
         if phrase:

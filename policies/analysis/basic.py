@@ -150,7 +150,8 @@ def _exact_only(endpoint: str, messages: Sequence[JsonObject], length: int) -> s
 
 def _is_plain(message: JsonObject) -> bool:
     """Return whether all of a message is text, which has a canonical form in any case."""
-    return all(isinstance(name, str) and isinstance(value, str) for name, value in message.items())
+    fields: Mapping[Any, Any] = message  # a name may be anything where the caller is no JSON parser
+    return all(isinstance(name, str) and isinstance(value, str) for name, value in fields.items())
 
 
 def _is_callers_tool(tool: Any) -> bool:

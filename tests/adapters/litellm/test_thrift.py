@@ -22,7 +22,8 @@ def test_of_the_callbacks_only_the_cache_goes(monkeypatch: pytest.MonkeyPatch) -
 def test_a_remembered_signature_is_the_right_one() -> None:
     call: Any = litellm.acompletion
     inner = inspect.unwrap(call)
-    vars(inner).pop("__signature__", None)
+    if hasattr(inner, "__signature__"):
+        del inner.__signature__
     found = inspect.signature(call)
     remember_signatures()
     remembered = inspect.signature(inner)
