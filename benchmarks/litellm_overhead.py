@@ -15,6 +15,7 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -224,6 +225,7 @@ def main() -> None:
         args.rounds, args.requests = 1, 8
     needed = {case.proxy for case in CASES if not args.case or case.name in args.case}
     lengths = {tokens: Prompts(tokens) for tokens in args.tokens}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the proxies end with this process
     with ExitStack() as stack:
         engine = stack.enter_context(process(run_upstream))
         spans = stack.enter_context(process(run_receiver))
