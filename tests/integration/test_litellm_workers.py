@@ -195,7 +195,10 @@ async def test_what_a_killed_worker_held_comes_back(rig: Rig) -> None:
     await reached(lambda: victim not in rig.live())
     hold.release()
     ended = await asyncio.gather(*tasks, return_exceptions=True)
-    assert sum(isinstance(end, httpx.Response) and end.status_code == 200 for end in ended) >= len(prompts) / 2
+    # lost is what the killed worker had, however many connections the system gave it
+    lost = [end for end in ended if isinstance(end, httpx.TransportError)]
+    answered = [end for end in ended if isinstance(end, httpx.Response) and end.status_code == 200]
+    assert len(lost) + len(answered) == len(prompts), ended
     assert rig.upstream.peak <= MOST + (0 if rig.redis is not None else WORKERS)
     began = time.monotonic()
     replies = await asyncio.gather(*(rig.ask(f"after {at}") for at in range(20)))

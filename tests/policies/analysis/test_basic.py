@@ -193,3 +193,35 @@ def test_a_temperature_of_one_and_a_missing_one_are_fine() -> None:
 )
 def test_estimate(texts: list[str], low: int, high: int) -> None:
     assert low <= estimate_tokens(texts) <= high
+
+
+NOT_OURS: list[tuple[dict[str, Any], str]] = [
+    ({"background": True}, "server_state"),
+    ({"conversation": "conv_1"}, "server_state"),
+    ({"container": {"id": "c"}}, "server_state"),
+    ({"web_search_options": {"search_context_size": "low"}}, "hosted_tools"),
+    ({"mcp_servers": [{"url": "https://127.0.0.1"}]}, "hosted_tools"),
+    ({"tools": [{"type": "web_search"}]}, "hosted_tools"),
+    ({"tools": [{"type": "function", "name": "f"}, {"type": "code_interpreter"}]}, "hosted_tools"),
+    ({"tools": [{"type": "function", "name": "f"}, {"type": "custom"}, {"name": "f", "input_schema": {}}]}, "ok"),
+    ({"background": False, "tools": []}, "ok"),
+]
+
+
+@pytest.mark.parametrize(("params", "reason"), NOT_OURS)
+def test_what_the_engine_itself_looks_up_or_keeps_is_not_cached(params: dict[str, Any], reason: str) -> None:
+    facts = facts_of(QUESTION, **params)
+    assert (facts.cacheable, facts.reason) == (reason == "ok", reason)
+
+
+@pytest.mark.parametrize("endpoint", ["completions", "embeddings"])
+def test_raw_input_is_matched_exactly_only(endpoint: str) -> None:
+    request = Request(id="r", model="small", messages=[{"role": "user", "content": QUESTION}], endpoint=endpoint)
+    facts = BasicAnalyzer().analyze(request)
+    assert (facts.cacheable, facts.semantic, facts.reason) == (True, False, "raw_input")
+
+
+def test_a_vector_is_the_same_tomorrow() -> None:
+    asked = [{"role": "user", "content": "What is the weather today?"}]
+    assert not BasicAnalyzer().analyze(Request(id="r", model="small", messages=asked)).cacheable
+    assert BasicAnalyzer().analyze(Request(id="r", model="small", messages=asked, endpoint="embeddings")).cacheable
