@@ -226,7 +226,7 @@ class Fingerprint:
         if added:
             own = deployment()
             params = {name: value for name, value in params.items() if name not in added or own.get(name) != value}
-        if params == self._params and messages == self._messages:
+        if _is_same(params, self._params) and _is_same(messages, self._messages):
             return True
         return self._of(messages, params) == self._exact
 
@@ -251,6 +251,17 @@ def _copied(value: Any) -> Any:
     if is_object(value):
         return {name: _copied(item) for name, item in value.items()}
     return [_copied(item) for item in value] if is_array(value) else value
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Return whether two JSON values are equal, types included: to Python 1 equals true."""
+    if type(one) is not type(other):
+        return False
+    if is_object(one):
+        return one.keys() == other.keys() and all(_is_same(item, other[name]) for name, item in one.items())
+    if is_array(one):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    return bool(one == other)
 
 
 def _seconds(value: object) -> float | None:

@@ -108,6 +108,15 @@ def test_what_has_no_canonical_form_never_matches(asked: Any) -> None:
     assert not fingerprint(call([{"role": "user", "content": "a"}], {})).matches({"messages": asked}, dict)
 
 
+@pytest.mark.parametrize(("asked", "edited"), [(1, True), (0, False), ([1], [True]), ({"a": 1}, {"a": True})])
+def test_a_number_made_a_truth_value_is_an_edit(asked: Any, edited: Any) -> None:
+    """Python takes the two for equal."""
+    data = call([{"role": "user", "content": "a"}], {"vendor_option": asked})
+    print_of = fingerprint(data)
+    assert print_of.matches(data, dict)
+    assert not print_of.matches({**data, "vendor_option": edited}, dict)
+
+
 def test_the_deployment_is_asked_only_where_something_was_added() -> None:
     data = call([{"role": "user", "content": "a"}], {"temperature": 0.1})
     asked: list[str] = []
