@@ -40,8 +40,9 @@ class Notes:
             with self._connect() as db:
                 db.executescript(_SCHEMA)
             # for `changed` alone: what this connection has written itself would not count as a change
-            self._watch = sqlite3.connect(path, timeout=0.0, check_same_thread=False)
-            self._version = self._now()
+            self._watch = sqlite3.connect(path, timeout=2.0, check_same_thread=False)
+            self._version = self._now()  # waits: another process may just be switching WAL on
+            self._watch.execute("PRAGMA busy_timeout=0")
         except sqlite3.Error as error:
             raise CoordinationError(f"{path} cannot be opened ({error}); move it away") from None
 
