@@ -13,10 +13,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from .errors import ForebayError
-from .records import Controls, Ticket
+from .records import Answer, Controls, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from .config import BackgroundConfig
     from .pipeline import Pipeline
@@ -82,3 +82,30 @@ class BackgroundCaller:
             self._running -= 1
         assert reply.body is not None  # asked for whole
         return reply.body
+
+
+class BackgroundEngine:
+    """The background caller as an engine, for judges: what they ask is within the same budget.
+
+    Args:
+        caller: returns the background caller, None while there is none.
+    """
+
+    def __init__(self, caller: Callable[[], BackgroundCaller | None]) -> None:
+        self._caller = caller
+
+    async def complete(self, request: Request, headers: Mapping[str, str]) -> Answer:  # noqa: ARG002
+        """Return a whole answer.
+
+        Raises:
+            ForebayError: there is no engine to ask, or no call may be made now.
+            EngineError: the engine failed.
+        """
+        caller = self._caller()
+        if caller is None:
+            raise ForebayError("there is no engine to ask; configure 'engine'")
+        return Answer(await caller.call(request))
+
+    async def stream(self, request: Request, headers: Mapping[str, str]) -> AsyncGenerator[JsonObject, None]:
+        """Yield the whole answer as one chunk: nobody waits for its pieces."""
+        yield (await self.complete(request, headers)).body

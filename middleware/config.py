@@ -74,11 +74,18 @@ class CacheConfig(_Section):
     """The lookup and settle stops."""
 
     exact: ModeSetting = Mode.SERVE
-    semantic: ModeSetting = Mode.SHADOW
+    semantic: ModeSetting = Mode.SERVE
     lookup_deadline_ms: Annotated[float, Field(gt=0)] = 300.0
     neighbours: Annotated[int, Field(ge=1, le=100)] = 5
     twins: bool = True
     twin_wait_s: Annotated[float, Field(gt=0)] = 60.0
+
+
+class AuditConfig(_Section):
+    """Audits of semantic hits: which of them a judge looks at is the acceptance policy's choice, within this budget."""
+
+    enabled: bool = True
+    per_hour: Annotated[int, Field(ge=0)] = 600
 
 
 class AdmissionConfig(_Section):
@@ -118,11 +125,13 @@ class LiteLLMConfig(_Section):
     """The LiteLLM callback.
 
     ``tenant`` names the parts of the authenticated identity that separate caches; ``narrowest`` takes all that are
-    known. ``replay_words_per_s`` paces the streams of kept answers; without it they are sent at once.
+    known. ``billed_to`` is the hash of the virtual key that background calls are accounted to; without it the proxy makes
+    none. ``replay_words_per_s`` paces the streams of kept answers; without it they are sent at once.
     """
 
     tenant: Annotated[tuple[TenantPart, ...], BeforeValidator(_one_or_many)] = ("narrowest",)
     similarity_header: bool = False
+    billed_to: Annotated[str, Field(min_length=1)] | None = None
     replay_words_per_s: Annotated[float | None, Field(gt=0)] = None
     flight_deadline_s: Annotated[float, Field(gt=0)] = 600.0
 
@@ -138,7 +147,9 @@ class Config(_Section):
     analyzer: Spec = _spec("basic")
     embedder: Spec = _spec("minilm")
     store: Spec = _spec("milvus")
-    acceptance: Spec = _spec("threshold")
+    context: Spec = _spec("reading")
+    acceptance: Spec = _spec("verified")
+    judge: Spec = _spec("cascade")
     answer_checks: tuple[Spec, ...] = Field(default_factory=lambda: (Spec(type="clean_end"),))
     ordering: Spec = _spec("fcfs")
     limit: Spec = _spec("none")
@@ -147,6 +158,7 @@ class Config(_Section):
     coordination: Spec = _spec("local")
     engine: Spec | None = None
     cache: CacheConfig = CacheConfig()
+    audits: AuditConfig = AuditConfig()
     admission: AdmissionConfig = AdmissionConfig()
     telemetry: TelemetryConfig = TelemetryConfig()
     background: BackgroundConfig = BackgroundConfig()

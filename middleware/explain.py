@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from .hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from .records import Finished, JsonObject
+    from .events import Finished
+    from .records import JsonObject
     from .state import StateStore
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import INVALID_SPAN
 
-from .records import CacheStatus, Decision, Ending, Hit, Miss, Mode
+from .events import Decision
+from .records import CacheStatus, Ending, Hit, Miss, Mode
 from .telemetry import end_span
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from .gate import Lease
     from .records import Answer, Entry, Key, Lookup, Request, RequestFacts, Vector
+    from .similar import Considered
 
 
 @dataclass(slots=True)
@@ -39,7 +41,10 @@ class Flight:
     Attributes:
         mode: off, shadow or serve; fixed when the flight begins.
         facts, key, lookup: set by the stops; None until then.
-        vector: the question's vector, once somebody had it made.
+        vector: the question's vector, once somebody had it made; `context_vector` is its reading's.
+        considered: what the semantic tier decided, where it judged a candidate.
+        follows: a request in flight that asks the same in other words, and the verdict on it.
+        audit_share: the probability with which this hit was held out to be computed all the same; None where it was not.
         parts: of a batch, one a message; empty for all other requests.
         lane: the deployment whose queue it was last let through.
         alone: a twin failed, or the request was edited; this flight computes for itself.
@@ -58,6 +63,10 @@ class Flight:
         self.key: Key | None = None
         self.lookup: Lookup | None = None
         self.vector: Vector | None = None
+        self.context_vector: Vector | None = None
+        self.considered: Considered | None = None
+        self.follows: Considered | None = None
+        self.audit_share: float | None = None
         self.parts: list[Part] = []
         self.saved_usd = 0.0
         self.status = CacheStatus.BYPASS if mode is Mode.OFF else CacheStatus.MISS

@@ -14,7 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .records import Check, Decision, Evicted, Finished, Health, Started, Stored
+    from .events import Check, Decision, Evicted, Finished, Health, Started, Stored
     from .registry import Registrar
 
 PROJECT: Final = "forebay"

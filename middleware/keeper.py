@@ -11,22 +11,26 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Final
 
+from .breaker import OpenError
 from .errors import ForebayError, PayloadError
+from .events import Evicted
 from .forgotten import Forgotten, ForgottenError
 from .protocols import Component, Placed, Scannable
-from .records import EVERYTHING, Evicted, Selector
+from .records import EVERYTHING, Selector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from .breaker import Breaker
     from .protocols import Eviction, Store
-    from .records import Candidate, Entry, Key, Vector
+    from .records import Candidate, Entry, Key, Query
     from .state import StateStore
 
 log = logging.getLogger(__name__)
 SNAPSHOT: Final = "eviction"
 ADOPT_S: Final = 60.0
+LIST_S: Final = 60.0
+"""How long the store may take to list what is to be deleted, at most."""
 SWEEP_S: Final = 300.0
 """How often the store is read through to drop what has expired, or to learn what it holds, at most."""
 
@@ -69,6 +73,8 @@ class Keeper:
         self._write_s = write_deadline_s
         self._keeps_house = keeps_house
         self._clock = clock
+        # to be deleted and why: the eviction policy knows nothing of them any more, and they are not served
+        self._owed: dict[str, str] = {}
 
     async def start(self) -> None:
         """Open the store and tell the eviction policy what it holds.
@@ -100,19 +106,22 @@ class Keeper:
             log.warning("dropped a kept answer: %s", entry)
             await self._delete(Selector(id=key.exact))
             return None
-        if entry is None or entry.scope != key.scope or entry.context != key.context or not self._fresh(entry):
+        # a store is not believed: whatever it hands out must be what was asked for
+        if entry is None or (entry.id, entry.scope, entry.context) != (key.exact, key.scope, key.context):
+            return None
+        if not self._fresh(entry):
             return None
         return entry
 
-    async def search(self, key: Key, vector: Vector, embedder: str, limit: int) -> Sequence[Candidate]:
-        """Return fresh neighbours of the same scope and context, best first."""
-        found = await self._breaker.call(lambda: self.store.search(key, vector, embedder, limit), self._read_s)
+    async def search(self, query: Query) -> Sequence[Candidate]:
+        """Return fresh neighbours of the same scope whose contexts may be compared, best first."""
+        found = await self._breaker.call(lambda: self.store.search(query), self._read_s)
         return [
             candidate
             for candidate in found
-            if candidate.entry.scope == key.scope
-            and candidate.entry.context == key.context
-            and candidate.entry.embedder == embedder
+            if candidate.entry.scope == query.key.scope
+            and candidate.entry.comparable == query.key.comparable
+            and candidate.entry.embedder == query.embedder
             and self._fresh(candidate.entry)
         ]
 
@@ -127,12 +136,20 @@ class Keeper:
         """
         if self.forgotten.since(entry, started_s):
             raise ForgottenError("forgotten while it was computed")
-        await self._breaker.call(lambda: self.store.put(entry), self._write_s)
+        try:
+            await self._breaker.call(lambda: self.store.put(entry), self._write_s)
+        except OpenError:
+            raise
+        except Exception:  # it may have been written all the same
+            self._owe(entry.id)
+            raise
         if self.forgotten.since(entry, started_s):  # while it was written: the deletion may have been before
-            await self._delete(Selector(id=entry.id))
+            self._owe(entry.id)
+            await self._drop([])
             raise ForgottenError("forgotten while it was written")
         now = self._clock()
         await self._adopt_late(now)
+        self._owed.pop(entry.id, None)  # it was owed, and is kept anew
         victims = self._eviction.added(entry.id, entry.size_bytes, entry.cost, now)
         try:
             return [*await self._drop(victims), *await self._sweep(now)]
@@ -234,14 +251,28 @@ class Keeper:
     async def _ids(self, selector: Selector) -> list[str]:
         if not isinstance(self.store, Scannable):
             return []
-        return [entry.id async for entry in self.store.scan(selector)]
+
+        async def listed(scannable: Scannable) -> list[str]:
+            return [entry.id async for entry in scannable.scan(selector)]
+
+        store = self.store
+        return await self._breaker.call(lambda: listed(store), LIST_S)
 
     def _fresh(self, entry: Entry) -> bool:
-        return entry.expires_s > self._clock()
+        return entry.id not in self._owed and entry.expires_s > self._clock()
+
+    def _owe(self, entry_id: str) -> None:
+        self._eviction.removed(entry_id)
+        self._owed[entry_id] = ""
 
     async def _drop(self, victims: Sequence[str]) -> list[Evicted]:
+        """Delete what the eviction policy has dropped and what is owed; what fails is owed, and done with the next."""
         dropped: list[Evicted] = []
-        for victim in victims:
+        self._owed.update(dict.fromkeys(victims, "capacity"))
+        while self._owed:
+            victim = next(iter(self._owed))
             await self._breaker.call(partial(self.store.delete, Selector(id=victim)), self._write_s)
-            dropped.append(Evicted(victim, "capacity"))
+            reason = self._owed.pop(victim, "")
+            if reason:
+                dropped.append(Evicted(victim, reason))
         return dropped

@@ -1,8 +1,8 @@
 """The key of an answer: scope, context and question, as keyed digests.
 
 Scope holds everything that must be equal before two requests may share an answer; it is never matched by
-similarity. Context is what the question needs from earlier turns; here it is the digest of all of them, so
-the same words in another conversation are another key. Every digest is a full HMAC-SHA256 over
+similarity. Context is what the question needs from earlier turns, as a reader read it: the same words in another
+conversation are another key, and a question that stands alone is the same in all. Every digest is a full HMAC-SHA256 over
 length-prefixed fields, so no two different field lists have the same bytes.
 """
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import ConfigError
 from .narrow import is_array, is_object
-from .records import Key
+from .records import Key, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -163,8 +163,15 @@ DELIVERY: Final = frozenset({"stream", "stream_options"})
 """Parameters that say how an answer is sent, not what it says."""
 
 
-def make_key(request: Request, keyring: Keyring, *, epoch: int = 0) -> Key:
+UNREAD: Final = Reading(resolved=False, reason="unread")
+
+
+def make_key(request: Request, keyring: Keyring, reading: Reading = UNREAD, *, epoch: int = 0) -> Key:
     """Return the key of a request's answer.
+
+    Args:
+        reading: what the question needs from earlier turns; unless it is resolved, all of them. It is not asked where there
+            are none, nor believed where one of them holds more than text.
 
     Raises:
         UncacheableError: a field has no canonical form.
@@ -185,13 +192,27 @@ def make_key(request: Request, keyring: Keyring, *, epoch: int = 0) -> Key:
         canonical_json(rest),
         "ends_with_user" if last is not None else "ends_otherwise",
     )
-    context = keyring.digest("context/1", canonical_json(earlier)) if earlier else ""
+    leaning = ""
+    if not earlier:
+        context = ""
+    elif reading.resolved and all(map(is_text, earlier)):
+        leaning = reading.text
+        context = keyring.digest("reading/1", leaning) if leaning else ""
+    else:
+        context = keyring.digest("context/1", canonical_json(earlier))
     return Key(
         scope=scope,
         context=context,
         exact=keyring.digest("exact/1", scope, context, question),
         text=question,
+        reading=leaning,
     )
+
+
+def is_text(turn: JsonObject) -> bool:
+    """Return whether a turn is a role and its text alone: no image, no tool call and no name."""
+    text, others = text_of(turn.get("content"))
+    return set(turn) <= {"role", "content"} and bool(text) and not others
 
 
 def _layout(content: Any) -> Any:

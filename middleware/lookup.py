@@ -11,27 +11,25 @@ from dataclasses import replace
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Final
 
-from opentelemetry.trace import SpanKind
-
 from . import semconv
 from .breaker import OpenError
 from .deadline import within
 from .errors import EmbedderError, ForebayError
 from .modes import narrower
 from .records import Answer, Hit, Miss, Mode, Tier
+from .similar import young_enough
 from .telemetry import annotate, end_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from opentelemetry.trace import Span
 
-    from .breaker import Breaker
     from .config import CacheConfig
     from .flight import Flight, Part
     from .keeper import Keeper
-    from .protocols import Acceptance, Embedder
-    from .records import Candidate, Entry, Key, Lookup, Vector, Verdict
+    from .records import Entry, Key, Lookup
+    from .similar import SemanticTier
     from .telemetry import Telemetry
     from .twins import Twins
 
@@ -39,31 +37,23 @@ LOOKED_UP_AT_ONCE: Final = 32
 
 
 class LookupStop:
-    """Looks a request up.
-
-    Args:
-        embedder: None where it could not be loaded; then only exact hits are found.
-    """
+    """Looks a request up."""
 
     def __init__(
         self,
         *,
         keeper: Keeper,
-        embedder: Embedder | None,
-        acceptance: Acceptance,
+        similar: SemanticTier,
         twins: Twins,
         config: CacheConfig,
         telemetry: Telemetry,
-        embed_breaker: Breaker,
         clock: Callable[[], float] = time,
     ) -> None:
         self._keeper = keeper
-        self._embedder = embedder
-        self._acceptance = acceptance
+        self._similar = similar
         self._twins = twins
         self._config = config
         self._telemetry = telemetry
-        self._breaker = embed_breaker
         self._clock = clock
 
     async def run(self, flight: Flight) -> Lookup:
@@ -89,33 +79,16 @@ class LookupStop:
             result = Miss(_reason(error))
             annotate(span, {semconv.ERROR_TYPE: type(error).__name__})
         flight.found(result)
+        self._fly(flight, flight.key, result)
         self._report(flight, result, span, perf_counter() - began)
         return result
 
-    async def embed(self, text: str, span: Span, deadline_s: float) -> Vector:
-        """Return the vector of a question.
-
-        Raises:
-            EmbedderError: there is no embedder.
-            TimeoutError: the deadline passed.
-        """
-        embedder = self._embedder
-        if embedder is None:
-            raise EmbedderError("no embedder is loaded")
-        child = self._telemetry.child(f"{semconv.SPAN_EMBED} {embedder.model_id}", span, SpanKind.CLIENT)
-        annotate(child, {semconv.OPERATION: "embeddings", semconv.REQUEST_MODEL: embedder.model_id})
-        try:
-            vectors = await self._breaker.call(lambda: _first(embedder, text), deadline_s)
-        except BaseException as error:
-            end_span(child, error=type(error).__name__)
-            raise
-        end_span(child)
-        return vectors
-
-    @property
-    def embedder_id(self) -> str:
-        """Id of the loaded embedder, "" where there is none."""
-        return self._embedder.model_id if self._embedder is not None else ""
+    def _fly(self, flight: Flight, key: Key, result: Lookup) -> None:
+        """Let similar requests find this one while it is computed."""
+        served = narrower(flight.mode, self._config.semantic) is Mode.SERVE
+        shares = self._config.twins and not flight.request.controls.no_store and flight.follows is None
+        if served and shares and isinstance(result, Miss) and flight.facts is not None and flight.facts.semantic:
+            self._similar.flying.add(flight, key)
 
     @staticmethod
     def _skip(flight: Flight) -> str | None:
@@ -131,14 +104,15 @@ class LookupStop:
         shadow: Hit | None = None
         if flight.parts:
             return await self._look_each(flight, key, exact)
-        if not await self._keeper.knows(key):
+        known = await self._keeper.knows(key)
+        if not known and not self._similar.flying.beside(key):
             return Miss("no_candidate")
-        if exact is not Mode.OFF:
+        if exact is not Mode.OFF and known:
             entry = await self._keeper.get(key)
-            if entry is not None and not self._young_enough(flight, entry):
+            if entry is not None and not young_enough(flight, entry, self._clock()):
                 return Miss("too_old")
             if entry is not None:
-                hit = self._hit(Tier.EXACT, entry, 1.0, 1.0)
+                hit = self._hit(entry)
                 if exact is Mode.SERVE:
                     return hit
                 shadow = hit
@@ -148,10 +122,7 @@ class LookupStop:
             return Miss("shadow" if shadow is not None else "no_candidate", shadow=shadow)
         if flight.facts is None or not flight.facts.semantic:
             return Miss(flight.facts.reason if flight.facts is not None else "not_cacheable")
-        if self._embedder is None:
-            return Miss("no_embedder")
-        flight.vector = await self.embed(key.text, span, self._config.lookup_deadline_ms / 1000)
-        return await self._similar(flight, key, flight.vector, semantic, span)
+        return await self._similar.look(flight, key, semantic, span)
 
     async def _look_each(self, flight: Flight, key: Key, exact: Mode) -> Lookup:
         """Look every part of a batch up; a hit is one in which all were found."""
@@ -161,7 +132,8 @@ class LookupStop:
         async def look(part: Part) -> None:
             if await self._keeper.knows(part.key):
                 entry = await self._keeper.get(part.key)
-                part.entry = entry if entry is not None and self._young_enough(flight, entry) else None
+                fresh = entry is not None and young_enough(flight, entry, self._clock())
+                part.entry = entry if fresh else None
 
         for start in range(0, len(flight.parts), LOOKED_UP_AT_ONCE):
             await asyncio.gather(*(look(part) for part in flight.parts[start : start + LOOKED_UP_AT_ONCE]))
@@ -175,62 +147,15 @@ class LookupStop:
             whole = replace(
                 oldest, id=key.exact, answer=Answer({"parts": [entry.answer.body for entry in found]}, read)
             )
-            result = self._hit(Tier.EXACT, whole, 1.0, 1.0)
+            result = self._hit(whole)
         if exact is Mode.SERVE:
             return result
         for part in flight.parts:
             part.entry = None
         return Miss("shadow", shadow=result) if isinstance(result, Hit) else result
 
-    def _young_enough(self, flight: Flight, entry: Entry) -> bool:
-        limit = flight.request.controls.max_age_s
-        return limit is None or self._clock() - entry.created_s <= limit
-
-    async def _similar(self, flight: Flight, key: Key, vector: Vector, mode: Mode, span: Span) -> Lookup:
-        child = self._telemetry.child(semconv.SPAN_SEARCH, span, SpanKind.CLIENT)
-        annotate(child, {semconv.CACHE_TOPK: self._config.neighbours})
-        try:
-            near = await self._keeper.search(key, vector, self.embedder_id, self._config.neighbours)
-        finally:
-            end_span(child)
-        found = [candidate for candidate in near if self._young_enough(flight, candidate.entry)]
-        if not found:
-            return Miss("no_candidate")
-        verdict, candidate = self._judge(key, found, span)
-        flight.decide(
-            "verify", "accept" if verdict.accepted else "reject", verdict.reason, similarity=candidate.similarity
-        )
-        if not verdict.accepted:
-            return Miss(verdict.reason, similarity=candidate.similarity)
-        hit = self._hit(Tier.SEMANTIC, candidate.entry, candidate.similarity, verdict.confidence)
-        if mode is Mode.SERVE:
-            return hit
-        return Miss("shadow", similarity=candidate.similarity, shadow=hit)
-
-    def _judge(self, key: Key, found: Sequence[Candidate], span: Span) -> tuple[Verdict, Candidate]:
-        """Return the first accepted candidate, else the nearest one with the reason it was rejected."""
-        child = self._telemetry.child(semconv.SPAN_VERIFY, span)
-        first: tuple[Verdict, Candidate] | None = None
-        try:
-            for candidate in found:
-                verdict = self._acceptance.judge(key.text, candidate)
-                if verdict.accepted or first is None:
-                    first = (verdict, candidate)
-                if verdict.accepted:
-                    break
-            assert first is not None  # only called with candidates
-            result = "accept" if first[0].accepted else "reject"
-            annotate(child, {semconv.VERIFY_RESULT: result, semconv.VERIFY_REASON: first[0].reason})
-        except Exception as error:
-            self._telemetry.dependency_error("acceptance", type(error).__name__)
-            annotate(child, {semconv.ERROR_TYPE: type(error).__name__})
-            raise
-        finally:
-            end_span(child)
-        return first
-
-    def _hit(self, tier: Tier, entry: Entry, similarity: float, confidence: float) -> Hit:
-        return Hit(tier, entry, similarity, confidence, max(0.0, self._clock() - entry.created_s))
+    def _hit(self, entry: Entry) -> Hit:
+        return Hit(Tier.EXACT, entry, 1.0, 1.0, max(0.0, self._clock() - entry.created_s))
 
     def _report(self, flight: Flight, result: Lookup, span: Span, seconds: float) -> None:
         self._telemetry.seconds(semconv.METRIC_LOOKUP_SECONDS, seconds)
@@ -262,10 +187,6 @@ class LookupStop:
             },
         )
         end_span(span)
-
-
-async def _first(embedder: Embedder, text: str) -> Vector:
-    return (await embedder.embed([text]))[0]
 
 
 def _reason(error: Exception) -> str:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from .keys import Keyring
     from .records import Vector
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 def encode_entry(entry: Entry, keyring: Keyring) -> str:
-    """Return the signed text of an entry, without its vector: stores keep that in a field of its own.
+    """Return the signed text of an entry, without its vectors: stores keep them in fields of their own.
 
     Raises:
         PayloadError: the answer is not JSON.
@@ -27,6 +27,7 @@ def encode_entry(entry: Entry, keyring: Keyring) -> str:
     fields = {
         "scope": entry.scope,
         "context": entry.context,
+        "reading": entry.reading,
         "question": entry.question,
         "answer": {
             "body": dict(entry.answer.body),
@@ -50,7 +51,9 @@ def encode_entry(entry: Entry, keyring: Keyring) -> str:
     return json.dumps({"v": SCHEMA, "kid": kid, "mac": keyring.sign(kid, entry.id, data), "data": data})
 
 
-def decode_entry(entry_id: str, payload: str, keyring: Keyring, *, vector: Vector | None = None) -> Entry:
+def decode_entry(
+    entry_id: str, payload: str, keyring: Keyring, *, vector: Vector | None = None, context_vector: Vector | None = None
+) -> Entry:
     """Read an entry back.
 
     Raises:
@@ -74,6 +77,7 @@ def decode_entry(entry_id: str, payload: str, keyring: Keyring, *, vector: Vecto
             id=entry_id,
             scope=str(fields["scope"]),
             context=str(fields["context"]),
+            reading=str(fields["reading"]),
             question=str(fields["question"]),
             answer=Answer(dict(answer["body"]), int(answer["input_tokens"]), int(answer["output_tokens"])),
             model=str(fields["model"]),
@@ -81,6 +85,7 @@ def decode_entry(entry_id: str, payload: str, keyring: Keyring, *, vector: Vecto
             created_s=float(fields["created_s"]),
             expires_s=float(fields["expires_s"]),
             vector=vector,
+            context_vector=context_vector,
             embedder=str(fields["embedder"]),
             cost=float(fields["cost"]),
             size_bytes=len(payload),

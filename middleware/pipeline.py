@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from . import semconv
 from .answer_values import answer_values
 from .chat import Assembler, replay
 from .errors import ShedError
+from .events import Decision
 from .flight import Flight, Part
-from .keys import UncacheableError, make_key
+from .keys import UNREAD, UncacheableError, make_key
 from .narrow import is_object
-from .records import CacheStatus, Decision, Ending, Hit, JsonObject, Mode, RequestFacts, Ticket, Tier
+from .records import CacheStatus, Ending, Hit, JsonObject, Mode, RequestFacts, Ticket
+from .sharing import Sharing
 from .telemetry import annotate, end_span
-from .twins import Turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from .lanes import Lanes
     from .lookup import LookupStop
     from .modes import Modes
-    from .protocols import Analyzer, Engine
-    from .records import Lookup, Request
+    from .protocols import Analyzer, ContextReader, Engine
+    from .records import Key, Lookup, Request
     from .settle import SettleStop
     from .telemetry import Telemetry
     from .twins import Twins
@@ -54,6 +55,7 @@ class Stops:
     modes: Modes
     keyring: Keyring
     telemetry: Telemetry
+    reader: ContextReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Pipeline:
         self._deadline_s = flight_deadline_s
         self._clock = clock
         self._settling: set[asyncio.Task[None]] = set()
+        self._sharing = Sharing(stops.twins, config.cache)
         self.telemetry = stops.telemetry
         self.gate = stops.gate
         self.inflight = 0
@@ -116,7 +119,7 @@ class Pipeline:
         try:
             facts = self._stops.analyzer.analyze(flight.request)
             if facts.cacheable and flight.mode is not Mode.OFF:
-                key = make_key(flight.request, self._stops.keyring)
+                key = self.key_of(flight.request)
                 flight.parts = self._parts(flight.request)
         except UncacheableError:
             facts = RequestFacts(0, 0, "other", cacheable=False, semantic=False, reason="invalid_params")
@@ -136,6 +139,20 @@ class Pipeline:
         )
         end_span(span)
         return facts
+
+    def key_of(self, request: Request) -> Key:
+        """Return the key of a request's answer.
+
+        Raises:
+            UncacheableError: a field has no canonical form.
+        """
+        reading = UNREAD
+        if len(request.messages) > 1 and not request.batch:
+            try:
+                reading = self._stops.reader.read(request.messages)
+            except Exception as error:  # fail open: then it leans on everything
+                self.telemetry.dependency_error("context", type(error).__name__)
+        return make_key(request, self._stops.keyring, reading)
 
     def _parts(self, request: Request) -> list[Part]:
         if not request.batch:
@@ -163,7 +180,7 @@ class Pipeline:
         Raises:
             ShedError: the queue is full, of each of them.
         """
-        if flight.hit is None and flight.mode is Mode.SERVE and not self._follows(flight):
+        if flight.hit is None and flight.mode is Mode.SERVE and not self._sharing.follows(flight):
             named = lanes or ([""] if len(self.gate) == 1 else [])
             try:
                 ticket = self._ticket(flight)
@@ -192,7 +209,7 @@ class Pipeline:
         span = self.telemetry.child(semconv.SPAN_ADMISSION, flight.span)
         try:
             annotate(span, {semconv.QUEUE_DEPTH: self.gate.of(lane).load.queued})
-            if await self._twin(flight):
+            if await self._sharing.join(flight):
                 annotate(span, {semconv.ADMISSION_OUTCOME: "twin"})
                 return flight.hit
             flight.release()
@@ -326,36 +343,6 @@ class Pipeline:
             self.telemetry.dependency_error("stream", type(error).__name__)
             return None
         return assembler
-
-    async def _twin(self, flight: Flight) -> bool:
-        """Follow a twin; return whether it brought the answer."""
-        key = flight.key
-        if key is None or not self._shares(flight):
-            return False
-        found = await self._stops.twins.join(key.exact, flight.request.id, self._config.cache.twin_wait_s)
-        if isinstance(found, Turn):
-            flight.alone = found is Turn.ALONE
-            return False
-        flight.served_by(Hit(Tier.INFLIGHT, found, 1.0, 1.0, max(0.0, time() - found.created_s)))
-        flight.decide("admit", "twin", entry=found.id)
-        return True
-
-    def _shares(self, flight: Flight) -> bool:
-        controls = flight.request.controls
-        return (
-            self._config.cache.twins
-            and self._config.cache.exact is Mode.SERVE
-            and not flight.alone
-            and not flight.parts
-            and not controls.no_cache
-            and not controls.no_store
-            and flight.facts is not None
-            and flight.facts.cacheable
-        )
-
-    def _follows(self, flight: Flight) -> bool:
-        key = flight.key
-        return key is not None and self._shares(flight) and self._stops.twins.busy(key.exact)
 
     @staticmethod
     def _ticket(flight: Flight) -> Ticket:

@@ -16,14 +16,19 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from .coordination import Claimed, Listener, Roster, Told
+    from .events import Health
     from .records import (
         Answer,
+        AnswerPair,
+        Asked,
+        Audit,
         Candidate,
         Entry,
-        Health,
         JsonObject,
-        Key,
+        Judgement,
         Load,
+        Query,
+        Reading,
         Request,
         RequestFacts,
         Selector,
@@ -94,10 +99,11 @@ class Store(Protocol):
         """Return the entry with this id, expired or not, or None."""
         ...
 
-    async def search(self, key: Key, vector: Vector, embedder: str, limit: int) -> Sequence[Candidate]:
-        """Return the nearest entries of the same scope, context and embedder, best first, expired or not.
+    async def search(self, query: Query) -> Sequence[Candidate]:
+        """Return the nearest entries of the query's scope, `comparable` and embedder, best first, expired or not.
 
-        Entries that are damaged are left out. Similarity is the cosine.
+        Nearest is by the cosine of the questions' vectors; where the query has a context vector, by the mean of that and
+        the cosine of the contexts' vectors. Entries that are damaged are left out.
         """
         ...
 
@@ -139,11 +145,69 @@ class Placed(Protocol):
 
 
 @runtime_checkable
+class ContextReader(Protocol):
+    """Says what a question needs from earlier turns. Pure and fast: it runs for every request with earlier turns."""
+
+    def read(self, messages: Sequence[JsonObject]) -> Reading:
+        """Return the reading of the last turn.
+
+        Args:
+            messages: OpenAI chat messages, well formed, system messages included, oldest first.
+
+        The same question in the same context must have the same reading, and in another context another one. An
+        exception counts as a reading that is not resolved.
+        """
+        ...
+
+
+@runtime_checkable
 class Acceptance(Protocol):
     """Decides whether a candidate may answer a question."""
 
-    def judge(self, question: str, candidate: Candidate) -> Verdict:
-        """Return the verdict on a candidate of the same scope and context."""
+    def judge(self, asked: Asked, candidate: Candidate) -> Verdict:
+        """Return the verdict on a candidate of the same scope and `comparable`; it judges the contexts' readings, too."""
+        ...
+
+
+@runtime_checkable
+class Audited(Protocol):
+    """An acceptance policy that learns from audits how often it is wrong."""
+
+    def share(self, asked: Asked, verdict: Verdict) -> float:
+        """Return with which probability this decision should be audited, in [0, 1]. Called once a decision."""
+        ...
+
+    def learn(self, audit: Audit) -> None:
+        """Take an audit's outcome in."""
+        ...
+
+    def report(self) -> Sequence[JsonObject]:
+        """Return what is known, one flat row a stratum, for people and metrics."""
+        ...
+
+    def snapshot(self) -> JsonObject:
+        """Return the state as JSON."""
+        ...
+
+    def restore(self, state: JsonObject) -> None:
+        """Take over a state that `snapshot` returned.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is another policy's; nothing changed.
+        """
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Says whether one answer could stand for another. Asked in the background, where nobody waits."""
+
+    async def compare(self, pair: AnswerPair) -> Judgement:
+        """Return the judgement; one that cannot tell says so.
+
+        Raises:
+            ForebayError: what it asks (an embedder, an engine) failed.
+        """
         ...
 
 

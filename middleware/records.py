@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 JsonObject: TypeAlias = Mapping[str, Any]
 Vector: TypeAlias = Sequence[float]
@@ -111,6 +111,21 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a question needs from earlier turns.
+
+    Attributes:
+        text: what it leans on, as canonical text; "" where it stands alone.
+        resolved: False where it leans on earlier turns that could not be read; then all of them are its context.
+        reason: bounded label saying how that was decided.
+    """
+
+    text: str = ""
+    resolved: bool = True
+    reason: str = "no_earlier_turns"
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFacts:
     """What the analyzer found out about a request.
 
@@ -137,15 +152,34 @@ class Key:
 
     Attributes:
         scope: hex digest of all that must be equal.
-        context: hex digest of the earlier turns the question depends on, "" where it stands alone.
+        context: hex digest of what the question needs from earlier turns, "" where it stands alone.
         exact: hex digest of scope, context and question: the id of the entry.
         text: the question as canonical text; never put into spans or logs.
+        reading: what the question leans on, as text; "" where it stands alone or where nothing could be read.
     """
 
     scope: str
     context: str
     exact: str
     text: str
+    reading: str = ""
+
+    @property
+    def comparable(self) -> str:
+        """Only entries for which this is equal, too, may be compared by similarity: see `comparable`."""
+        return comparable(self.context, self.reading)
+
+
+LEANING: Final = "reading"
+
+
+def comparable(context: str, reading: str) -> str:
+    """Return what must be equal, beside the scope, before two questions may be compared by similarity.
+
+    "" for those that stand alone, one word for those whose context was read (their readings are compared, too), and the
+    context itself where it could not be read: it must be the same.
+    """
+    return LEANING if reading else context
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +199,8 @@ class Entry:
         id: `Key.exact` of the request that made it.
         question: canonical text of the question, for lexical evidence.
         vector: the question's unit vector, None where it was never embedded.
+        reading: `Key.reading`.
+        context_vector: the reading's unit vector, None where there is no reading or it was never embedded.
         embedder: id of the model that made the vector; vectors of two models are never compared.
         tenant: keyed digest of the tenant, for `cache forget`.
         cost: what computing it again would cost, in tokens.
@@ -186,14 +222,57 @@ class Entry:
     size_bytes: int = 0
     tags: tuple[str, ...] = ()
     epoch: int = 0
+    reading: str = ""
+    context_vector: Vector | None = None
+
+    @property
+    def comparable(self) -> str:
+        """See `comparable`."""
+        return comparable(self.context, self.reading)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a store is searched for: at most `limit` entries with the key's scope and `comparable`, of one embedder.
+
+    `vector` is the question's unit vector, `context_vector` the reading's, None where the key has no reading.
+    """
+
+    key: Key
+    vector: Vector
+    embedder: str
+    limit: int
+    context_vector: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An entry that a search found, with its cosine similarity in [-1, 1]."""
+    """An entry that a search found.
+
+    Attributes:
+        similarity: cosine of the questions' vectors, in [-1, 1].
+        context_similarity: cosine of the readings' vectors; 1 where the contexts are the same or there is none.
+    """
 
     entry: Entry
     similarity: float
+    context_similarity: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an acceptance policy is told about the request beside the candidate.
+
+    Attributes:
+        tenant: keyed digest of the tenant.
+        route: the model's name, as the caller wrote it.
+        category: the analyzer's task.
+    """
+
+    key: Key
+    tenant: str = ""
+    route: str = ""
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +282,57 @@ class Verdict:
     Attributes:
         confidence: in [0, 1], how sure the policy is that the answers are interchangeable.
         reason: bounded label, for example ``below_threshold`` or ``number_conflict``.
+        proven: False where the policy would accept it, but how often it is wrong with such is not yet known to be seldom
+            enough: it is shadowed and audited, not served.
+        stratum: what was known about such hits was known about these, for people; "" where the policy keeps no account.
     """
 
     accepted: bool
     confidence: float
+    reason: str
+    proven: bool = True
+    stratum: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A decision of an acceptance policy and what a judge said of it.
+
+    Attributes:
+        same: whether the kept answer could stand for the fresh one; None where the judge could not tell.
+        share: with which probability it was chosen to be audited, in (0, 1].
+        served: whether a client got the kept answer.
+        kind: ``candidate``: the decision itself; ``repeat``: the engine's answer beside another of its own to the very same
+            request (how often it disagrees with itself); ``control``: beside the answer to another question (how often the
+            judge sees a difference where there is one).
+    """
+
+    asked: Asked
+    verdict: Verdict
+    same: bool | None
+    share: float = 1.0
+    served: bool = False
+    kind: str = "candidate"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPair:
+    """Two answers for a judge, as plain text: the kept one, to `kept_question`, and the engine's, to `question`.
+
+    A question that leans on earlier turns has its reading in front.
+    """
+
+    question: str
+    kept_question: str
+    kept: str
+    fresh: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a judge says of two answers: whether one could stand for the other, None where it cannot tell, and why."""
+
+    same: bool | None
     reason: str
 
 
@@ -270,101 +396,3 @@ class Load:
     inflight: int
     queued: int
     inflight_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """One decision about one request, for observers and for `explain`.
-
-    Attributes:
-        stop: analyze, lookup, admit, run or settle.
-        choice: what was decided.
-        reason: bounded label.
-        detail: numbers and names only, never prompt or answer text.
-    """
-
-    request_id: str
-    stop: str
-    choice: str
-    reason: str = ""
-    detail: JsonObject = field(default_factory=_empty)
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A request is over: what the hook ``request_finished`` gets.
-
-    Attributes:
-        labels: `Request.labels`.
-        saved_usd: what a hit would have cost, 0 for a miss or where the host knows no prices.
-    """
-
-    request_id: str
-    model: str
-    tenant: str
-    status: CacheStatus
-    ending: Ending
-    duration_s: float
-    input_tokens: int = 0
-    output_tokens: int = 0
-    miss_reason: str = ""
-    decisions: tuple[Decision, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    saved_usd: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An entry was kept: what the hook ``entry_stored`` gets."""
-
-    entry_id: str
-    scope: str
-    size_bytes: int
-    expires_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Evicted:
-    """An entry was dropped: what the hook ``entry_evicted`` gets. Reason: capacity, expired or forgotten."""
-
-    entry_id: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """forebay is about to take requests: what the hook ``startup`` gets."""
-
-    version: str
-    state_dir: str
-    components: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A question after readiness: what the hook ``check_ready`` gets.
-
-    Attributes:
-        thorough: somebody looks at the result (`forebay doctor`): checks that take seconds are welcome.
-    """
-
-    thorough: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """One finding of a readiness check.
-
-    Attributes:
-        name: what was looked at.
-        ok: whether it is as it should be.
-        detail: what was found.
-        fix: what to do about it, "" where nothing is to be done.
-        required: a finding that is not ok and not required is a warning.
-    """
-
-    name: str
-    ok: bool
-    detail: str
-    fix: str = ""
-    required: bool = True

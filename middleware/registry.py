@@ -37,7 +37,9 @@ class Kind(Generic[T]):
 ANALYZER = Kind("analyzer", protocols.Analyzer)
 EMBEDDER = Kind("embedder", protocols.Embedder)
 STORE = Kind("store", protocols.Store)
+CONTEXT = Kind("context", protocols.ContextReader)
 ACCEPTANCE = Kind("acceptance", protocols.Acceptance)
+JUDGE = Kind("judge", protocols.Judge)
 ANSWER_CHECK = Kind("answer_check", protocols.AnswerCheck)
 ORDERING = Kind("ordering", protocols.Ordering)
 LIMIT = Kind("limit", protocols.Limit)
@@ -54,7 +56,9 @@ KINDS: Mapping[str, Kind[Any]] = {
         ANALYZER,
         EMBEDDER,
         STORE,
+        CONTEXT,
         ACCEPTANCE,
+        JUDGE,
         ANSWER_CHECK,
         ORDERING,
         LIMIT,
@@ -87,6 +91,8 @@ class Build:
         keyring: signs what is kept.
         telemetry: where spans and metrics go.
         dimension: length of the configured embedder's vectors, 0 while there is none.
+        embedder: the configured one, None while there is none.
+        engine: the configured one, None while there is none.
         serves: this process takes requests; a command that only looks does not count as a worker.
     """
 
@@ -95,6 +101,8 @@ class Build:
     telemetry: Telemetry
     dimension: int = 0
     serves: bool = True
+    embedder: protocols.Embedder | None = None
+    engine: protocols.Engine | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import registry as kinds
-from .background import BackgroundCaller
+from .audits import Auditor
+from .background import BackgroundCaller, BackgroundEngine
 from .breaker import Breaker
 from .errors import ConfigError, PluginError
+from .events import Check, Health, Started
 from .explain import Explainer
 from .keeper import Keeper
 from .keys import Keyring
@@ -26,12 +29,14 @@ from .narrow import is_array
 from .observers import ObserverCaller
 from .pipeline import Pipeline, Stops
 from .plugin_manager import PluginManager
-from .protocols import Component
-from .records import Check, Health, Mode, Started
+from .protocols import Audited, Component
+from .records import Mode
+from .refused import RefusedPairs
 from .registry import Build
 from .savings import Savings
 from .settle import SettleStop
 from .shared_twins import SharedTwins
+from .similar import SemanticTier
 from .state import StateStore
 from .telemetry import Telemetry
 from .twins import Twins
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from .config import Config, Spec
-    from .protocols import Embedder, Engine, Exporter, Limit, Ordering
+    from .protocols import Embedder, Engine, Exporter, Judge, Limit, Ordering
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -87,6 +92,9 @@ class Runtime:
         self.engine: Engine | None = (
             self._make(kinds.ENGINE, config.engine, "engine") if config.engine is not None else None
         )
+        self._calls_behind = self.engine is not None or config.litellm.billed_to is not None
+        behind = BackgroundEngine(lambda: self.background)
+        self._build = replace(self._build, embedder=self.embedder, engine=behind if self._calls_behind else None)
         self._exporter: Exporter | None = (
             self._make(kinds.EXPORTER, config.telemetry.exporter, "telemetry.exporter")
             if config.telemetry.exporter is not None
@@ -110,11 +118,36 @@ class Runtime:
         )
         self.workers = Workers(self.coordination, self.keeper, self._twins, self._lanes, store=config.store.type)
         self.coordination.hear(self.workers)
-        self.pipeline = self._pipeline()
-        self.background = (
-            BackgroundCaller(self.pipeline, self.engine, config.background) if self.engine is not None else None
+        self.background: BackgroundCaller | None = None
+        self.acceptance = self._make(kinds.ACCEPTANCE, config.acceptance, "acceptance")
+        self.refused = RefusedPairs(self.state)
+        self._checks = [
+            self._make(kinds.ANSWER_CHECK, spec, f"answer_checks.{index}")
+            for index, spec in enumerate(config.answer_checks)
+        ]
+        self.auditor = Auditor(
+            acceptance=self.acceptance,
+            judge=self._judge(),
+            caller=lambda: self.background,
+            keeper=self.keeper,
+            refused=self.refused,
+            state=self.state,
+            config=config.audits,
+            telemetry=self.telemetry,
+            made_with={
+                "embedder": self.embedder.model_id if self.embedder is not None else "",
+                "judge": config.judge.model_dump_json(),
+            },
+            checks=self._checks,
         )
+        self.pipeline = self._pipeline()
+        if self.engine is not None:
+            self.call_behind(self.engine)
         self.problems: list[str] = []
+
+    def call_behind(self, engine: Engine) -> None:
+        """Let background calls go to an engine: the configured one, or the host's own."""
+        self.background = BackgroundCaller(self.pipeline, engine, self.config.background)
 
     async def start(self) -> None:
         """Open everything inside the running loop. What is down is noted in `problems`."""
@@ -129,6 +162,7 @@ class Runtime:
     async def stop(self) -> None:
         """Finish background work and close everything, within a bounded time."""
         await self.pipeline.drain(timeout_s=5.0)
+        await self.auditor.drain(timeout_s=1.0)
         await self.observers.fire("shutdown")
         self._lanes.close()
         # the coordination last: until then it holds what nobody else may do
@@ -174,7 +208,9 @@ class Runtime:
             ("analyzer", config.analyzer),
             ("embedder", config.embedder),
             ("store", config.store),
+            ("context", config.context),
             ("acceptance", config.acceptance),
+            ("judge", config.judge),
             ("ordering", config.ordering),
             ("limit", config.limit),
             ("expiry", config.expiry),
@@ -187,22 +223,25 @@ class Runtime:
 
     def _pipeline(self) -> Pipeline:
         config, telemetry, twins = self.config, self.telemetry, self._twins
-        lookup = LookupStop(
+        self.similar = SemanticTier(
             keeper=self.keeper,
             embedder=self.embedder,
-            acceptance=self._make(kinds.ACCEPTANCE, config.acceptance, "acceptance"),
-            twins=twins,
+            acceptance=self.acceptance,
+            keyring=self.keyring,
+            refused=self.refused,
             config=config.cache,
             telemetry=telemetry,
-            embed_breaker=Breaker("embedder", telemetry),
+            breaker=Breaker("embedder", telemetry),
+            hold_out=self.auditor.hold_out,
+        )
+        lookup = LookupStop(
+            keeper=self.keeper, similar=self.similar, twins=twins, config=config.cache, telemetry=telemetry
         )
         settle = SettleStop(
             keeper=self.keeper,
-            lookup=lookup,
-            checks=[
-                self._make(kinds.ANSWER_CHECK, spec, f"answer_checks.{index}")
-                for index, spec in enumerate(config.answer_checks)
-            ],
+            similar=self.similar,
+            auditor=self.auditor,
+            checks=self._checks,
             expiry=self._make(kinds.EXPIRY, config.expiry, "expiry"),
             twins=twins,
             keyring=self.keyring,
@@ -211,7 +250,8 @@ class Runtime:
             telemetry=telemetry,
         )
         analyzer = self._make(kinds.ANALYZER, config.analyzer, "analyzer")
-        stops = Stops(analyzer, lookup, self._lanes, settle, twins, self.modes, self.keyring, telemetry)
+        reader = self._make(kinds.CONTEXT, config.context, "context")
+        stops = Stops(analyzer, lookup, self._lanes, settle, twins, self.modes, self.keyring, telemetry, reader)
         return Pipeline(stops, config, flight_deadline_s=config.litellm.flight_deadline_s)
 
     def _ordering_and_limit(self) -> tuple[Ordering, Limit]:
@@ -228,6 +268,11 @@ class Runtime:
             if isinstance(made, Component):
                 raise PluginError(name, "one is made for each deployment, so it cannot have start and stop")
         return ordering, limit
+
+    def _judge(self) -> Judge | None:
+        if self.embedder is None or not self.config.audits.enabled or not isinstance(self.acceptance, Audited):
+            return None
+        return self._make(kinds.JUDGE, self.config.judge, "judge")
 
     def _embedder(self) -> Embedder | None:
         if self.config.cache.semantic is Mode.OFF:

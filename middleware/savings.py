@@ -12,7 +12,7 @@ from .records import CacheStatus
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .records import Finished
+    from .events import Finished
     from .state import StateStore
 
 HITS: Final = frozenset({CacheStatus.EXACT, CacheStatus.INFLIGHT, CacheStatus.SEMANTIC})

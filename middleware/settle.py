@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 from . import semconv
 from .deadline import within
 from .errors import ForebayError
+from .events import Finished, Stored
 from .forgotten import ForgottenError
 from .modes import narrower
 from .payload import encode_entry
-from .records import Ending, Entry, Finished, Hit, Miss, Mode, Stored
+from .records import Ending, Entry, Hit, Miss, Mode
 from .telemetry import annotate, end_span
 
 if TYPE_CHECKING:
@@ -25,14 +26,16 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
+    from .audits import Auditor
     from .config import CacheConfig
+    from .events import Evicted
     from .flight import Flight
     from .keeper import Keeper
     from .keys import Keyring
-    from .lookup import LookupStop
     from .observers import ObserverCaller
     from .protocols import AnswerCheck, Expiry
-    from .records import Answer, Evicted, Key, RequestFacts
+    from .records import Answer, Key, RequestFacts
+    from .similar import SemanticTier
     from .telemetry import Telemetry
     from .twins import Twins
 
@@ -49,7 +52,7 @@ class SettleStop:
         self,
         *,
         keeper: Keeper,
-        lookup: LookupStop,
+        similar: SemanticTier,
         checks: Sequence[AnswerCheck],
         expiry: Expiry,
         twins: Twins,
@@ -57,10 +60,12 @@ class SettleStop:
         config: CacheConfig,
         observers: ObserverCaller,
         telemetry: Telemetry,
+        auditor: Auditor,
         clock: Callable[[], float] = time,
     ) -> None:
+        self._auditor = auditor
         self._keeper = keeper
-        self._lookup = lookup
+        self._similar = similar
         self._checks = checks
         self._expiry = expiry
         self._twins = twins
@@ -90,6 +95,7 @@ class SettleStop:
                 if shared is not None:
                     self._twins.let_go(shared.id, shared)
             self._report(flight, stored, reason, evicted, span)
+            self._auditor.consider(flight, shared.answer if shared is not None else None)
         except Exception as error:  # nobody waits for this; it is counted and traced
             self._telemetry.dependency_error("settle", type(error).__name__)
             annotate(span, {semconv.ERROR_TYPE: type(error).__name__})
@@ -97,6 +103,7 @@ class SettleStop:
         finally:
             if flight.key is not None:
                 self._twins.answered(flight.key.exact, flight.request.id, None)
+            self._similar.flying.remove(flight)
             end_span(span)
             flight.settled.set()
         await self._tell(flight, stored, evicted, duration_s)
@@ -159,6 +166,7 @@ class SettleStop:
             id=key.exact,
             scope=key.scope,
             context=key.context,
+            reading=key.reading,
             question=key.text,
             answer=answer,
             model=flight.request.model,
@@ -171,17 +179,24 @@ class SettleStop:
 
     async def _store(self, flight: Flight, entry: Entry, span: Span) -> tuple[Entry | None, list[Evicted], str]:
         """Embed and keep; an answer that could not be embedded is kept for exact hits."""
-        vector = flight.vector
+        vector, context_vector = flight.vector, flight.context_vector
         facts = flight.facts
         wanted = narrower(flight.mode, self._config.semantic) is not Mode.OFF
-        if vector is None and wanted and facts is not None and facts.semantic and self._lookup.embedder_id:
+        if (
+            vector is None
+            and wanted
+            and flight.key is not None
+            and facts is not None
+            and facts.semantic
+            and self._similar.embedder_id
+        ):
             try:
-                vector = await self._lookup.embed(entry.question, span, EMBED_DEADLINE_S)
+                vector, context_vector = await self._similar.vectors_of(flight.key, span, EMBED_DEADLINE_S)
             except Exception:  # the breaker counted it
                 vector = None
-        embedder = self._lookup.embedder_id if vector is not None else ""
+        embedder = self._similar.embedder_id if vector is not None else ""
         size = len(encode_entry(entry, self._keyring))
-        entry = replace(entry, vector=vector, embedder=embedder, size_bytes=size)
+        entry = replace(entry, vector=vector, context_vector=context_vector, embedder=embedder, size_bytes=size)
         try:
             evicted = await self._keeper.put(entry, flight.started_s)
         except ForgottenError:

@@ -54,19 +54,19 @@ class SharedTwins(Twins):
         self._coordination = coordination
         self._keyring = keyring
         self._forgotten = forgotten
-        self._clock = clock
+        self._monotonic = clock
         self._claims: dict[str, str] = {}  # keys that this worker leads among all, and the claims' members
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def join(self, key: str, flight_id: str, timeout_s: float) -> Entry | Turn:
         """Lead the key's group here and among the workers, or follow; see `Twins.join`."""
-        ends = self._clock() + timeout_s
+        ends = self._monotonic() + timeout_s
         found = await super().join(key, flight_id, timeout_s)
         if found is not Turn.LEAD or key in self._claims or not self._coordination.roster().shared:
             return found
         member = str(next(_numbers))
         try:
-            claimed = await self._coordination.claim(_name(key), member, 1, max(0.0, ends - self._clock()))
+            claimed = await self._coordination.claim(_name(key), member, 1, max(0.0, ends - self._monotonic()))
         except CoordinationError:
             return found  # twins of this worker alone
         except BaseException:

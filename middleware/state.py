@@ -95,6 +95,12 @@ class StateStore:
             row = db.execute("SELECT data FROM explanations WHERE request_id = ?", (request_id,)).fetchone()
         return json.loads(row[0]) if row is not None else None
 
+    def explanations(self, limit: int) -> list[JsonObject]:
+        """Return the newest explanations, newest first."""
+        with self._connect() as db:
+            rows = db.execute("SELECT data FROM explanations ORDER BY created_s DESC LIMIT ?", (limit,))
+            return [json.loads(row[0]) for row in rows]
+
     def recent(self, limit: int) -> Sequence[str]:
         """Return the ids of the newest explained requests."""
         with self._connect() as db:

@@ -52,6 +52,8 @@ class Telemetry:
             semconv.METRIC_EVICTIONS,
             semconv.METRIC_TOKENS_SAVED,
             semconv.METRIC_SHED,
+            semconv.METRIC_AUDITS,
+            semconv.METRIC_PROMOTIONS,
             semconv.METRIC_DEPENDENCY_ERRORS,
             semconv.METRIC_PLUGIN_ERRORS,
         )

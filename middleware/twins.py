@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
+from time import time
 from typing import TYPE_CHECKING
 
 from .forgotten import matches
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .records import Entry, Selector
 
 
@@ -34,9 +37,14 @@ class _Group:
 
 
 class Twins:
-    """The groups of equal requests in flight. Belongs to one event loop."""
+    """The groups of equal requests in flight. Belongs to one event loop.
 
-    def __init__(self) -> None:
+    Attributes:
+        clock: Unix time, by which held answers expire.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time) -> None:
+        self.clock = clock
         self._groups: dict[str, _Group] = {}
         self._held: dict[str, Entry] = {}
 
@@ -50,7 +58,8 @@ class Twins:
 
     def busy(self, key: str) -> bool:
         """Return whether somebody is computing this key, or its answer is on its way into the store."""
-        return key in self._groups or key in self._held
+        held = self._held.get(key)
+        return key in self._groups or (held is not None and held.expires_s > self.clock())
 
     async def join(self, key: str, flight_id: str, timeout_s: float) -> Entry | Turn:
         """Lead the key's group, or follow its leader until it ends.
@@ -64,7 +73,7 @@ class Twins:
             compute for itself only.
         """
         held = self._held.get(key)
-        if held is not None:
+        if held is not None and held.expires_s > self.clock():
             return held
         group = self._groups.get(key)
         if group is None or group.leader == flight_id:
@@ -83,6 +92,19 @@ class Twins:
             raise
         finally:
             group.followers.pop(flight_id, None)
+
+    async def follow(self, key: str, flight_id: str, timeout_s: float) -> Entry | None:
+        """Wait for the answer of another key's leader, without ever leading: the question is a similar one.
+
+        Returns:
+            The answer; None where nobody computes that key, where it failed, or the time is up.
+        """
+        if not self.busy(key):
+            return None
+        found = await Twins.join(self, key, flight_id, timeout_s)
+        if found is Turn.LEAD:
+            self.hand_over(key, flight_id)
+        return None if isinstance(found, Turn) else found
 
     def answered(self, key: str, flight_id: str, entry: Entry | None) -> int:
         """End a led group: with an answer, or with None where it failed. Return how many followed."""

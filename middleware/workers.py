@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from .errors import CoordinationError
+from .events import Health
 from .protocols import Placed
-from .records import Health
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

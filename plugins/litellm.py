@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from ..middleware.errors import MissingExtraError, PluginError
+from ..middleware.events import Check, Health
 from ..middleware.hookspecs import hookimpl
-from ..middleware.records import Check, Health
 from ..middleware.registry import COMMAND, Build, NoSettings, Registrar
 from ..middleware.releases import COMPROMISED_LITELLM
 

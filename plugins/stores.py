@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from ..middleware.protocols import Store
 
 
+class HotSettings(Settings):
+    """What a process keeps in memory of the answers in Milvus.
+
+    Attributes:
+        enabled: ids and vectors of all entries, and the entries used last.
+        max_bytes: memory for those entries; ids and vectors come on top, 2.2 KB an entry at 384 dimensions.
+        int8: a byte a number in the index of vectors, 1.1 KB an entry instead.
+    """
+
+    enabled: bool = True
+    max_bytes: Annotated[int, Field(ge=0)] = 512 * 1024 * 1024
+    int8: bool = False
+
+
 class MilvusSettings(Settings):
     """Where answers are kept.
 
@@ -24,13 +38,15 @@ class MilvusSettings(Settings):
         collection: one for each embedder: its vectors are of one length.
         timeout_s: the longest one call may take.
         on_busy: what to do when another process has the Milvus Lite database open.
+        hot: what is kept in memory of it.
     """
 
     uri: Annotated[str, Field(min_length=1)] | None = None
     token: SecretStr = SecretStr("")
-    collection: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")] = "forebay_v1"
+    collection: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")] = "forebay_v2"
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     on_busy: Literal["memory", "error"] = "memory"
+    hot: HotSettings = HotSettings()
 
     @field_validator("uri")
     @classmethod
@@ -53,12 +69,13 @@ def _make_memory(settings: NoSettings, build: Build) -> Store:  # noqa: ARG001
 
 
 def _make_milvus(settings: MilvusSettings, build: Build) -> Store:
+    from ..adapters.hot.tier import HotTier
     from ..adapters.memory.store import MemoryStore
     from ..adapters.milvus.fallback import MilvusOrMemory
     from ..adapters.milvus.store import MilvusStore
 
     lite = Path(settings.uri) if settings.uri is not None else build.state_dir / "cache.db"
-    store = MilvusStore(
+    milvus = MilvusStore(
         settings.place or lite,
         build.keyring,
         dimension=build.dimension,
@@ -66,6 +83,9 @@ def _make_milvus(settings: MilvusSettings, build: Build) -> Store:
         token=settings.token.get_secret_value(),
         timeout_s=settings.timeout_s,
     )
+    store: HotTier | MilvusStore = milvus
+    if settings.hot.enabled and build.serves:  # a command that only looks would read the whole store first
+        store = HotTier(milvus, max_bytes=settings.hot.max_bytes, int8=settings.hot.int8)
     if settings.place is None and settings.on_busy == "memory":
         return MilvusOrMemory(store, MemoryStore())
     return store

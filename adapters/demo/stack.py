@@ -41,6 +41,9 @@ def forebay_config(folder: Path) -> dict[str, Any]:
     return {
         "state_dir": str(folder / "state"),
         "cache": {"exact": "serve", "semantic": "serve"},
+        # nobody waits in a demo until audits have proven semantic hits, or wants one of them computed for an audit
+        "acceptance": {"type": "verified", "trust": "calibrated"},
+        "audits": {"enabled": False},
         "litellm": {"similarity_header": True},
     }
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import httpx
 
 from ...middleware.errors import EngineError
-from ...middleware.records import Answer, Health
+from ...middleware.events import Health
+from ...middleware.records import Answer
 from .sse import EventParser, EventStreamError
 
 if TYPE_CHECKING:

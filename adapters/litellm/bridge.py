@@ -34,6 +34,7 @@ from .batches import index_of, items_in, kept_item, whole_batch
 from .calls import Call, Calls
 from .endpoints import ENDPOINTS
 from .endpoints.base import Collecting, value_of
+from .engine import RouterEngine
 from .facade import KEY_PREFIX, install, is_item_key
 from .host import broke_off, deployment_id, deployment_params, is_fallback, is_unfinished, lanes_of, takes_headers
 from .refusal import RefusedByForebay, refusal
@@ -76,6 +77,9 @@ class Bridge:
         self.seen: set[str] = set()
         self._calls = Calls(self._finish)
         self._starting: asyncio.Task[None] | None = None
+        billed_to = runtime.config.litellm.billed_to
+        if billed_to is not None and runtime.background is None:
+            runtime.call_behind(RouterEngine(billed_to))
         speed = runtime.config.litellm.replay_words_per_s
         self.pause_s = 1.0 / speed if speed is not None else 0.0
 
@@ -141,7 +145,7 @@ class Bridge:
         try:
             pipeline.analyze(flight)
             exact = flight.key.exact if flight.key is not None else None
-            fingerprint = Fingerprint(request, endpoint, client_fields(data), self.runtime.keyring, exact)
+            fingerprint = Fingerprint(request, endpoint, client_fields(data), pipeline.key_of, exact)
             self._calls.add(Call(flight, endpoint, fingerprint, items=items_in(flight, data)))
             metadata[FLIGHT_ID] = request.id
             await pipeline.lookup(flight)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ...middleware.keys import UncacheableError, make_key
+from ...middleware.keys import UncacheableError
 from ...middleware.narrow import is_array, is_object
 from ...middleware.records import Controls, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from ...middleware.keys import Keyring
+    from ...middleware.records import Key
     from .endpoints.base import Endpoint
 
 FLIGHT_ID: Final = "forebay_id"
@@ -196,16 +196,22 @@ class Fingerprint:
 
     Args:
         fields: names of the fields in the client's own body.
+        key_of: makes the key of a request, as the analyze stop does.
         exact: `Key.exact` of the request; None where it has no key: then nothing is the same.
     """
 
     def __init__(
-        self, request: Request, endpoint: Endpoint, fields: frozenset[str], keyring: Keyring, exact: str | None
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        fields: frozenset[str],
+        key_of: Callable[[Request], Key],
+        exact: str | None,
     ) -> None:
         self._request = request
         self._endpoint = endpoint
         self._fields = fields
-        self._keyring = keyring
+        self._key_of = key_of
         self._names = frozenset(request.params)
         self._exact = exact
         self._messages = _copied(request.messages)
@@ -241,7 +247,7 @@ class Fingerprint:
                 tenant=request.tenant,
                 endpoint=request.endpoint,
             )
-            return make_key(same, self._keyring).exact
+            return self._key_of(same).exact
         except (UncacheableError, AttributeError, TypeError):
             return None
 

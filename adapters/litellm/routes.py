@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi import Depends
 from fastapi.responses import JSONResponse
 
+from ...middleware.protocols import Audited
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from ...middleware.records import Health
+    from ...middleware.events import Health
+    from ...middleware.records import JsonObject
     from .bridge import Bridge
 
 READY: Final = "/forebay/ready"
 STATUS: Final = "/forebay/status"
+MOST_ROWS: Final = 100
 
 
 def mount(bridge: Bridge) -> bool:
@@ -40,6 +44,11 @@ def mount(bridge: Bridge) -> bool:
         routes: list[Any] = app.router.routes
         routes.insert(0, routes.pop())
     return True
+
+
+def report(acceptance: object) -> Sequence[JsonObject]:
+    """Return what an audited acceptance policy has learned, [] for one that learns nothing."""
+    return acceptance.report() if isinstance(acceptance, Audited) else []
 
 
 def handlers(bridge: Bridge) -> tuple[Callable[[], Awaitable[JSONResponse]], Callable[[], Awaitable[JSONResponse]]]:
@@ -65,6 +74,7 @@ def handlers(bridge: Bridge) -> tuple[Callable[[], Awaitable[JSONResponse]], Cal
                 "inflight": runtime.pipeline.inflight,
                 "inside": runtime.pipeline.gate.load.inflight,
                 "queued": runtime.pipeline.gate.load.queued,
+                "semantic": [dict(row) for row in report(runtime.acceptance)[:MOST_ROWS]],
                 "components": {name: spec.type for name, spec in runtime.specs()},
                 "findings": [{"name": one.name, "ok": one.ok, "detail": one.detail, "fix": one.fix} for one in found],
             }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...middleware.coordination import Claimed, Roster, Told
 from ...middleware.errors import CoordinationError
-from ...middleware.records import Health
+from ...middleware.events import Health
 from .files import ClaimFiles, WorkerFiles
 from .notes import Notes
 

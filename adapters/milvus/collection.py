@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...middleware.errors import StoreError
-from .driver import error_label, make_index, make_schema
+from .driver import Profile, error_label, is_refusal, make_index, make_schema
 from .filters import BY_ID
 from .rows import check_collection
 
@@ -27,14 +27,14 @@ class Collection:
     lite: bool
     where: str
 
-    async def prepare(self, client: Any, *, anew: bool) -> str:
+    async def prepare(self, client: Any, *, anew: bool) -> tuple[str, Profile]:
         """Bring the collection into shape with a new client.
 
         Args:
             anew: drop the one that is there.
 
         Returns:
-            What the Milvus says it is.
+            What the Milvus says it is, and what the collection has.
 
         Raises:
             StoreMismatchError: the one that is there has vectors of another length, or lacks a column.
@@ -48,7 +48,7 @@ class Collection:
         if not exists:
             await self._make(client)
         where = f"collection {self.name!r} at {self.where}"
-        check_collection(await client.describe_collection(self.name), self.dimension, where=where)
+        profile = check_collection(await client.describe_collection(self.name), self.dimension, where=where)
         await client.load_collection(self.name)
         try:
             await client.query(self.name, filter=BY_ID, filter_params={"ids": ["-"]}, output_fields=["id"])
@@ -57,17 +57,31 @@ class Collection:
                 f"{version} at {self.where} does not answer a filter template "
                 f"({error_label(error)}); forebay needs Milvus 2.5 or newer"
             ) from None
-        return version
+        return version, profile
 
     async def _make(self, client: Any) -> None:
+        """Make the collection: with all fields on a server that takes them, with one vector on Milvus Lite.
+
+        On Milvus Lite all fields cost a write half as much again, for searches that the hot tier makes in memory.
+        """
         try:
-            await client.create_collection(
-                self.name,
-                schema=make_schema(self.dimension),
-                index_params=make_index(lite=self.lite),
-                consistency_level="Session",
-            )
+            if self.lite or not await self._made(client, Profile.HYBRID):
+                await self._made(client, Profile.ONE, refusable=False)
         except Exception:
             # another process may have made it at the same moment
             if not await client.has_collection(self.name):
                 raise
+
+    async def _made(self, client: Any, profile: Profile, *, refusable: bool = True) -> bool:
+        try:
+            await client.create_collection(
+                self.name,
+                schema=make_schema(self.dimension, profile),
+                index_params=make_index(profile, lite=self.lite),
+                consistency_level="Session",
+            )
+        except Exception as error:
+            if not (refusable and is_refusal(error)) or await client.has_collection(self.name):
+                raise
+            return False
+        return True

@@ -81,6 +81,18 @@ class Connection:
         self._failure = None
         await self._ready()
 
+    async def reach(self) -> None:
+        """Connect and prepare, unless that is done, within the timeout of a call.
+
+        Raises:
+            AdapterError: see `open`; or it took too long.
+        """
+        try:
+            async with within(self._timeout_s):
+                await self._ready()
+        except TimeoutError:
+            raise StoreError(f"Milvus at {self.shown}: connecting took more than {self._timeout_s:g} s") from None
+
     async def call(self, method: str, *args: Any, **arguments: Any) -> Any:
         """Call a method of the client, within the timeout.
 

@@ -6,12 +6,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from ...middleware.errors import StoreBusyError
-from ...middleware.records import Health
+from ...middleware.events import Health
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from ...middleware.records import Candidate, Entry, Key, Selector, Vector
+    from ...middleware.records import Candidate, Entry, Query, Selector
+    from ..hot.tier import HotTier
     from ..memory.store import MemoryStore
     from .store import MilvusStore
 
@@ -24,14 +25,14 @@ class MilvusOrMemory:
     Which of the two is settled when it starts and stays until this process ends.
 
     Args:
-        milvus: tried first.
+        milvus: tried first; with or without a hot tier in front.
         memory: used where `milvus` is busy.
     """
 
-    def __init__(self, milvus: MilvusStore, memory: MemoryStore) -> None:
+    def __init__(self, milvus: MilvusStore | HotTier, memory: MemoryStore) -> None:
         self._milvus = milvus
         self._memory = memory
-        self._current: MilvusStore | MemoryStore = milvus
+        self._current: MilvusStore | HotTier | MemoryStore = milvus
         self._busy = ""
         self._settled = False
 
@@ -83,9 +84,9 @@ class MilvusOrMemory:
         """See `MilvusStore.get`."""
         return await self._current.get(entry_id)
 
-    async def search(self, key: Key, vector: Vector, embedder: str, limit: int) -> Sequence[Candidate]:
+    async def search(self, query: Query) -> Sequence[Candidate]:
         """See `MilvusStore.search`."""
-        return await self._current.search(key, vector, embedder, limit)
+        return await self._current.search(query)
 
     async def put(self, entry: Entry) -> None:
         """See `MilvusStore.put`."""

@@ -94,6 +94,9 @@ class LiteServer:
                 options=[
                     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
                     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+                    # pymilvus pings every 10 s; by default two pings without a call in between end the connection,
+                    # with a line on stderr, and most calls go past it (engine.py)
+                    ("grpc.http2.max_ping_strikes", 0),
                 ],
             )
             _service.add_MilvusServiceServicer_to_server(_Servicer(database, engine), server)
@@ -135,6 +138,13 @@ class _Servicer(_Milvus):  # type: ignore[misc]
     def Search(self, request: Any, context: Any) -> Any:  # noqa: N802
         problem = _fill_template(request, "dsl")
         return _messages.SearchResults(status=problem) if problem else _Milvus.Search(self, request, context)
+
+    def HybridSearch(self, request: Any, context: Any) -> Any:  # noqa: N802
+        for part in request.requests:
+            problem = _fill_template(part, "dsl")
+            if problem:
+                return _messages.SearchResults(status=problem)
+        return _Milvus.HybridSearch(self, request, context)
 
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
         problem = _fill_template(request, "expr")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ...middleware.records import Selector
-from .counts import ExactCounts
 from .filters import selection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from ...middleware.records import Selector
 
 Call: TypeAlias = "Callable[..., Awaitable[Any]]"
 """Calls the method of the Milvus client that its first argument names, on our collection."""
@@ -42,9 +42,3 @@ async def pages(call: Call, selector: Selector, fields: list[str], size: int) ->
         if len(rows) < size:
             return
         after = max(str(row["id"]) for row in rows)
-
-
-async def exact_counts(call: Call) -> ExactCounts:
-    """Count all rows by scope."""
-    found = pages(call, Selector(), ["id", "scope"], IDS_A_PAGE)
-    return ExactCounts([(str(row["id"]), str(row["scope"])) async for page in found for row in page])

@@ -3,62 +3,79 @@
 from __future__ import annotations
 
 import base64
-import math
+import binascii
+import sys
 import zlib
+from array import array
 from typing import TYPE_CHECKING, Any, Final
 
 from ...middleware.errors import PayloadError, StoreError, StoreMismatchError
 from ...middleware.payload import decode_entry, encode_entry
-from .driver import COLUMNS, PAYLOAD_BYTES
+from ..vectors.points import has_direction
+from .driver import COLUMNS, PAYLOAD_BYTES, WORDS_BYTES, Profile
 from .filters import column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...middleware.keys import Keyring
-    from ...middleware.records import Entry
+    from ...middleware.records import Entry, Vector
 
-READ_COLUMNS: Final = ("id", "payload", "has_vector", "vector")
+_READ: Final = ("id", "payload", "has_vector", "vector")
+READ_COLUMNS: Final[Mapping[Profile, tuple[str, ...]]] = {
+    Profile.ONE: (*_READ, "context_code"),
+    Profile.HYBRID: (*_READ, "has_context", "context_vector"),
+}
+"""What an entry is read from."""
+
+_UTF8_BYTES: Final = 4
+"""The most that a character takes."""
 
 _PACKED: Final = "z:"
 _UNPACKED_LIMIT: Final = 16 * 1024 * 1024
 
 
-def to_row(entry: Entry, keyring: Keyring, dimension: int) -> dict[str, Any]:
+def to_row(entry: Entry, keyring: Keyring, dimension: int, profile: Profile) -> dict[str, Any]:
     """Return the row of an entry.
 
-    An entry without a direction (no vector, or all zeros) gets a stand-in that searches leave out by the
-    column ``has_vector``: Milvus wants a vector in every row.
+    A vector that is not there, or all zeros, gets a stand-in that searches leave out by the columns ``has_vector`` and
+    ``has_context``: Milvus wants all vectors in every row. ``context`` holds `Entry.comparable`.
 
     Raises:
         PayloadError: the answer is not JSON.
-        StoreError: it is too large, its id is not plain text, or its vector holds NaN or infinity.
-        StoreMismatchError: its vector has another length than the collection's.
+        StoreError: it is too large, its id is not plain text, or a vector holds NaN or infinity.
+        StoreMismatchError: a vector has another length than the collection's.
     """
     if column(entry.id) != entry.id or not entry.id:
         raise StoreError("an entry's id must be 1 to 128 letters, digits or ._:@/+-")
-    vector = None if entry.vector is None else [float(value) for value in entry.vector]
-    if vector is not None and len(vector) != dimension:
-        raise StoreMismatchError(
-            f"a vector has {len(vector)} dimensions, the collection holds {dimension}; "
-            "set store.collection to another name for another embedder"
-        )
-    norm = math.hypot(*vector) if vector is not None else 0.0
-    if not math.isfinite(norm):
-        raise StoreError("a vector holds NaN or infinity; check the embedder")
-    return {
+    stand_in = [1.0] + [0.0] * (dimension - 1)
+    vector = _direction(entry.vector, dimension)
+    context = _direction(entry.context_vector, dimension)
+    row: dict[str, Any] = {
         "id": entry.id,
         "scope": column(entry.scope),
-        "context": column(entry.context),
+        "context": column(entry.comparable),
         "tenant": column(entry.tenant),
         "model": column(entry.model),
         "embedder": column(entry.embedder),
         "created_s": float(entry.created_s),
         "expires_s": float(entry.expires_s),
-        "has_vector": norm > 0.0,
+        "has_vector": vector is not None,
         "payload": pack(encode_entry(entry, keyring)),
-        "vector": vector if vector is not None and norm > 0.0 else [1.0] + [0.0] * (dimension - 1),
+        "vector": vector or stand_in,
     }
+    if profile is Profile.ONE:
+        return row | {"context_code": _code(context)}
+    return row | {
+        "has_context": context is not None,
+        "context_vector": context or stand_in,
+        "words": words_of(entry.question),
+    }
+
+
+def words_of(question: str) -> str:
+    """Return what the words of a question are taken from."""
+    return question[: WORDS_BYTES // _UTF8_BYTES].encode("utf-8", "replace").decode("utf-8")
 
 
 def from_row(row: Mapping[str, Any], keyring: Keyring) -> Entry:
@@ -67,8 +84,47 @@ def from_row(row: Mapping[str, Any], keyring: Keyring) -> Entry:
     Raises:
         PayloadError: it is damaged, signed by a key we do not have, or of another schema.
     """
-    vector = tuple(float(value) for value in row["vector"]) if row.get("has_vector") else None
-    return decode_entry(str(row["id"]), unpack(str(row["payload"])), keyring, vector=vector)
+    vector = array("f", row["vector"]) if row.get("has_vector") else None
+    if "context_code" in row:
+        context = _decoded(row["context_code"])
+    else:
+        context = array("f", row["context_vector"]) if row.get("has_context") else None
+    payload = unpack(str(row["payload"]))
+    return decode_entry(str(row["id"]), payload, keyring, vector=vector, context_vector=context)
+
+
+def _direction(vector: Vector | None, dimension: int) -> list[float] | None:
+    """Return a vector as Milvus takes it, None for one without a direction."""
+    if vector is None:
+        return None
+    if len(vector) != dimension:
+        raise StoreMismatchError(
+            f"a vector has {len(vector)} dimensions, the collection holds {dimension}; "
+            "set store.collection to another name for another embedder"
+        )
+    return [float(value) for value in vector] if has_direction(vector) else None
+
+
+def _code(vector: list[float] | None) -> str:
+    """Return a vector as text: base64 of float32, little-endian."""
+    return "" if vector is None else base64.b64encode(_little(array("f", vector)).tobytes()).decode("ascii")
+
+
+def _decoded(code: Any) -> array[float] | None:
+    if not code:
+        return None
+    vector = array("f")
+    try:
+        vector.frombytes(base64.b64decode(str(code), validate=True))
+    except (ValueError, binascii.Error):
+        raise PayloadError("the vector of a kept answer's context is damaged") from None
+    return _little(vector)
+
+
+def _little(vector: array[float]) -> array[float]:
+    if sys.byteorder == "big":
+        vector.byteswap()
+    return vector
 
 
 def pack(payload: str) -> str:
@@ -107,8 +163,8 @@ def unpack(kept: str) -> str:
         raise PayloadError("a kept answer is not a signed payload") from None
 
 
-def check_collection(described: Mapping[str, Any], dimension: int, *, where: str) -> None:
-    """Refuse a collection that cannot hold our rows.
+def check_collection(described: Mapping[str, Any], dimension: int, *, where: str) -> Profile:
+    """Return what a collection has, and refuse one that cannot hold our rows.
 
     Args:
         described: what Milvus says about the collection.
@@ -119,7 +175,8 @@ def check_collection(described: Mapping[str, Any], dimension: int, *, where: str
     """
     fix = "set store.collection to another name, or run `forebay cache clear` to empty this one"
     fields: dict[str, Any] = {str(field["name"]): field for field in described["fields"]}
-    missing = [name for name in COLUMNS if name not in fields]
+    profile = Profile.HYBRID if "words" in fields else Profile.ONE
+    missing = [name for name in COLUMNS[profile] if name not in fields]
     if missing:
         raise StoreMismatchError(f"{where} was not made by this version: it lacks {', '.join(missing)}; {fix}")
     found = int(fields["vector"]["params"]["dim"])
@@ -127,3 +184,4 @@ def check_collection(described: Mapping[str, Any], dimension: int, *, where: str
         raise StoreMismatchError(
             f"{where} holds vectors of {found} dimensions, the configured embedder makes {dimension}; {fix}"
         )
+    return profile

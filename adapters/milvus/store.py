@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...middleware.errors import AdapterError, PayloadError, StoreError
+from ...middleware.events import Health
 from ...middleware.forgotten import matches
-from ...middleware.records import Candidate, Health, Selector
-from ..memory.store import unit
-from .alone import SoleWriter
+from ...middleware.records import LEANING, Selector
+from ..vectors.points import group_of, group_sought, parts_sought, ranked
 from .collection import Collection
 from .connection import Connection
 from .counts import RememberedCounts
+from .driver import Profile, make_routes
 from .filters import BY_ID, column, selection
 from .pages import IDS_A_PAGE, pages
-from .rows import READ_COLUMNS, from_row, to_row
+from .rows import READ_COLUMNS, from_row, to_row, words_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from contextlib import AbstractAsyncContextManager
 
     from ...middleware.keys import Keyring
-    from ...middleware.records import Entry, Key, Vector
+    from ...middleware.records import Candidate, Entry, Query
 
-DEFAULT_COLLECTION: Final = "forebay_v1"
+DEFAULT_COLLECTION: Final = "forebay_v2"
 
 _SEARCH: Final = "scope == {scope} and context == {context} and embedder == {embedder} and has_vector == {yes}"
-_READING: Final = frozenset({"query", "search"})
+_SEARCH_CONTEXT: Final = f"{_SEARCH} and has_context == {{yes}}"
 
 _STAND_IN_DIMENSION: Final = 2
 """Length of the vectors of a collection without an embedder; the least that Milvus takes."""
 
 _ENTRIES_A_PAGE: Final = 100
+_IDS_A_LITE_PAGE: Final = 4000
+"""Milvus Lite walks through all rows for every page, 2 microseconds each."""
+
+_ENTRIES_A_READ: Final = 25
+"""Read by id from Milvus Lite, and decoded, in 2 ms: other tasks wait no longer."""
+
+_MORE: Final = 8
+"""So many times the wanted candidates are fetched where Milvus compares otherwise than we do."""
 
 
 class MilvusStore:
@@ -42,7 +50,8 @@ class MilvusStore:
 
     A put is found at once by this process; other processes on the same server find it, and miss what was
     deleted, within Milvus's session consistency (usually well under a second). Expired entries stay until
-    they are deleted: Milvus Lite ignores the collection's time to live, so none is set.
+    they are deleted: Milvus Lite ignores the collection's time to live, so none is set. What it does in a process that
+    asks often is in the hot tier (adapters/hot), which goes in front of it.
 
     Args:
         place: folder of a Milvus Lite database, or a server's ``http(s)://`` uri.
@@ -71,7 +80,8 @@ class MilvusStore:
         self._dimension = dimension or _STAND_IN_DIMENSION
         self._collection = collection
         self._connection = Connection(place, token=token, timeout_s=timeout_s, prepare=self._prepare)
-        self._alone = SoleWriter(self._call) if isinstance(place, Path) else None
+        self._lite = isinstance(place, Path)
+        self._profile = Profile.ONE
         self._remembered = RememberedCounts(time.monotonic)
         self._replace = False
         self.damaged = 0
@@ -80,13 +90,13 @@ class MilvusStore:
     @property
     def place(self) -> str:
         """Say where the entries are."""
-        kind = "the Milvus server" if self._alone is None else "the Milvus Lite file"
+        kind = "the Milvus Lite file" if self._lite else "the Milvus server"
         return f"{kind} {self._connection.shown}"
 
     @property
     def shared(self) -> bool:
         """Return whether other processes may work on the same entries: on a server."""
-        return self._alone is None
+        return not self._lite
 
     async def start(self) -> None:
         """Connect, and make, check and load the collection.
@@ -100,11 +110,7 @@ class MilvusStore:
 
     async def stop(self) -> None:
         """Close the connection and let go of the Milvus Lite file."""
-        if self._alone is not None:
-            await self._alone.stop()
         await self._connection.close()
-        if self._alone is not None:
-            self._alone.forget()
 
     async def check_ready(self) -> Sequence[Health]:
         """Count the entries, and say where they are or why they cannot be reached."""
@@ -115,7 +121,8 @@ class MilvusStore:
             fix = "start Milvus, or correct store.uri; until then every lookup is a miss"
             return [Health("store", ok=False, detail=str(error), fix=fix, required=False)]
         where = f"{self.server_version} at {self._connection.shown}, collection {self._collection}"
-        findings = [Health("store", ok=True, detail=f"{where}, {entries} entries")]
+        detail = f"{where}, {entries} entries, searched by {self._profile}"
+        findings = [Health("store", ok=True, detail=detail)]
         if self.damaged:
             detail = (
                 f"{self.damaged} times an entry was left out: damaged, of another version, or signed by another key"
@@ -131,40 +138,38 @@ class MilvusStore:
             StoreError: Milvus failed.
             PayloadError: the entry is damaged.
         """
-        found = await self._entries([column(entry_id)], skip=False)
-        return found[0] if found else None
+        rows = await self._rows([entry_id])
+        return self._read(rows[0]) if rows else None
 
-    async def search(self, key: Key, vector: Vector, embedder: str, limit: int) -> Sequence[Candidate]:
-        """Return the nearest entries of the same scope, context and embedder, best first.
-
-        Args:
-            vector: as many floats as the collection's vectors have.
+    async def get_many(self, entry_ids: Sequence[str]) -> Sequence[Entry]:
+        """Return those of these entries that there are, in no order, without the damaged ones.
 
         Raises:
             StoreError: Milvus failed.
         """
-        if limit < 1 or unit(vector) is None:
+        return self._readable(await self._rows(entry_ids) if entry_ids else [])
+
+    async def search(self, query: Query) -> Sequence[Candidate]:
+        """Return the nearest entries of the query's group, best first.
+
+        Milvus names candidates, by all fields that it has; they are compared with the query by their vectors here.
+
+        Raises:
+            StoreError: Milvus failed, or a vector has another length than the collection's.
+        """
+        parts = parts_sought(query)
+        if parts is None:
             return []
-        place = (column(key.scope), column(key.context), column(embedder))
-        known: list[tuple[str, float]] | None = None
-        if self._alone is not None:
-            if len(vector) != self._dimension:
-                raise StoreError(f"a vector has {len(vector)} dimensions, the collection holds {self._dimension}")
-            known = self._alone.nearest(place, vector, limit)
-        if known is None:
-            found = await self._searched(place, vector, limit)
-        else:
-            similarity = dict(known)
-            found = [(entry, similarity[entry.id]) for entry in await self._entries(list(similarity), skip=True)]
-        candidates: list[Candidate] = []
-        for entry, cosine in found:
-            # the columns said so, but only the signed payload is to be believed
-            if (entry.scope, entry.context, entry.embedder) == (key.scope, key.context, embedder):
-                candidates.append(Candidate(entry, max(-1.0, min(1.0, cosine))))
-            else:
-                self.damaged += 1
-        candidates.sort(key=lambda candidate: -candidate.similarity)
-        return candidates
+        wrong = next((len(part) for part in parts if len(part) != self._dimension), None)
+        if wrong is not None:
+            raise StoreError(f"a vector has {wrong} dimensions, the collection holds {self._dimension}")
+        await self._opened()
+        entries = self._readable(await self._found(query))
+        group = group_sought(query)
+        mine = [entry for entry in entries if group_of(entry) == group]
+        # the columns said so, but only the signed payload is to be believed
+        self.damaged += len(entries) - len(mine)
+        return ranked(query, mine)
 
     async def put(self, entry: Entry) -> None:
         """Keep the entry in place of any with the same id.
@@ -172,14 +177,13 @@ class MilvusStore:
         Raises:
             PayloadError: the answer is not JSON.
             StoreError: Milvus failed, or the entry is too large (`rows.pack`).
-            StoreMismatchError: its vector has another length than the collection's.
+            StoreMismatchError: a vector has another length than the collection's.
         """
-        row = to_row(entry, self._keyring, self._dimension)
-        async with self._changing():
+        await self._opened()
+        row = to_row(entry, self._keyring, self._dimension, self._profile)
+        try:
             await self._call("upsert", data=[row])
-            if self._alone is not None:
-                # read from the row: the entry's answer may be an object that its caller goes on using
-                self._alone.wrote(row, from_row(row, self._keyring))
+        finally:
             self._remembered.forget(row["scope"])
 
     async def delete(self, selector: Selector) -> int:
@@ -189,36 +193,32 @@ class MilvusStore:
             StoreError: Milvus failed; some may be deleted.
         """
         deleted = 0
-        async with self._changing():
-            try:
-                async for page in pages(self._call, selector, ["id"], IDS_A_PAGE):
-                    ids = [str(row["id"]) for row in page]
+        try:
+            async for page in self._ids(selector):
+                for start in range(0, len(page), IDS_A_PAGE):
+                    ids = page[start : start + IDS_A_PAGE]
                     await self._call("delete", filter=BY_ID, filter_params={"ids": ids})
                     deleted += len(ids)
-                    if self._alone is not None:
-                        self._alone.deleted(ids)
-            finally:
-                self._remembered.forget()
+        finally:
+            self._remembered.forget()
         return deleted
 
     async def count(self, scope: str | None = None) -> int:
         """Return how many entries a scope, or the whole store, holds, damaged ones included.
 
-        On Milvus Lite, whose only writer is this process, the number is kept in memory. On a server it is
-        asked for and remembered: see `RememberedCounts`.
+        It is asked for and remembered: see `RememberedCounts`.
 
         Raises:
             StoreError: Milvus failed.
         """
         wanted = None if scope is None else column(scope)
-        if self._alone is not None:
-            return (await self._alone.counted(self._connection.open)).of(wanted)
         known = self._remembered.get(wanted)
         if known is None:
+            version = self._remembered.version
             template, values = selection(Selector(scope=scope))
             rows: Any = await self._call("query", filter=template, filter_params=values, output_fields=["count(*)"])
             known = int(rows[0]["count(*)"])
-            self._remembered.note(wanted, known)
+            self._remembered.note(wanted, known, version)
         return known
 
     async def scan(self, selector: Selector) -> AsyncIterator[Entry]:
@@ -227,12 +227,9 @@ class MilvusStore:
         Raises:
             StoreError: Milvus failed.
         """
-        async for page in pages(self._call, selector, list(READ_COLUMNS), _ENTRIES_A_PAGE):
-            for row in page:
-                try:
-                    entry = self._read(row)
-                except PayloadError:
-                    continue
+        await self._opened()
+        async for entries in self._by_id(selector) if self._lite else self._by_page(selector):
+            for entry in entries:
                 if matches(selector, entry):
                     yield entry
                 else:
@@ -244,92 +241,88 @@ class MilvusStore:
         Raises:
             StoreError: Milvus failed.
         """
-        async with self._changing():
-            self._replace = True
-            try:
-                await self._connection.renew()
-            finally:
-                # a reset that failed must not happen later, when nobody asks for it
-                self._replace = False
+        self._replace = True
+        try:
+            await self._connection.renew()
+        finally:
+            # a reset that failed must not happen later, when nobody asks for it
+            self._replace = False
             self._remembered.forget()
 
-    async def _entries(self, names: list[str], *, skip: bool) -> list[Entry]:
-        """Return the entries with these ids, in no order.
+    async def _ids(self, selector: Selector) -> AsyncIterator[list[str]]:
+        size = _IDS_A_LITE_PAGE if self._lite else IDS_A_PAGE
+        async for page in pages(self._call, selector, ["id"], size):
+            yield [str(row["id"]) for row in page]
 
-        Args:
-            skip: leave damaged entries out.
+    async def _by_id(self, selector: Selector) -> AsyncIterator[list[Entry]]:
+        """Read what matches from Milvus Lite, which finds rows by id without walking through the others."""
+        async for ids in self._ids(selector):
+            for start in range(0, len(ids), _ENTRIES_A_READ):
+                yield self._readable(await self._rows(ids[start : start + _ENTRIES_A_READ]))
 
-        Raises:
-            StoreError: Milvus failed.
-            PayloadError: an entry is damaged.
-        """
-        found: list[Entry] = []
-        version = 0
-        if self._alone is not None:  # it knows the ids, and what it read is still so
-            version = self._alone.hot.version
-            hot = {name: self._alone.hot.get(name) for name in names if not self._alone.lacks(name)}
-            found = [entry for entry in hot.values() if entry is not None]
-            names = [name for name, entry in hot.items() if entry is None]
-        if not names:
-            return found
-        rows: Any = await self._call(
-            "query", filter=BY_ID, filter_params={"ids": names}, output_fields=list(READ_COLUMNS)
-        )
-        for row in rows:
-            try:
-                entry = self._read(row)
-            except PayloadError:
-                if skip:
-                    continue
-                raise
-            found.append(entry)
-            if self._alone is not None:
-                self._alone.hot.read(entry, version)
-        return found
+    async def _by_page(self, selector: Selector) -> AsyncIterator[list[Entry]]:
+        async for page in pages(self._call, selector, list(READ_COLUMNS[self._profile]), _ENTRIES_A_PAGE):
+            yield await asyncio.to_thread(self._readable, page)  # 4 ms of checking signatures and reading JSON
 
-    async def _searched(self, place: tuple[str, str, str], vector: Vector, limit: int) -> list[tuple[Entry, float]]:
-        """Return the nearest entries as Milvus finds them, without the damaged ones."""
-        scope, context, embedder = place
-        hits: Any = await self._call(
-            "search",
-            data=[[float(value) for value in vector]],
-            anns_field="vector",
-            filter=_SEARCH,
-            filter_params={"scope": scope, "context": context, "embedder": embedder, "yes": True},
-            limit=limit,
-            output_fields=list(READ_COLUMNS),
-            search_params={"metric_type": "COSINE", "params": {"ef": max(64, limit)}},
-        )
-        found: list[tuple[Entry, float]] = []
-        for hit in hits[0]:
-            try:
-                found.append((self._read(hit["entity"]), float(hit["distance"])))
-            except PayloadError:
-                continue
-        return found
+    async def _rows(self, entry_ids: Sequence[str]) -> list[Any]:
+        await self._opened()
+        ids = [column(entry_id) for entry_id in entry_ids]
+        fields = list(READ_COLUMNS[self._profile])
+        rows: list[Any] = await self._call("query", filter=BY_ID, filter_params={"ids": ids}, output_fields=fields)
+        return rows
+
+    async def _found(self, query: Query) -> list[Any]:
+        """Return the rows that Milvus finds for a query."""
+        scope, comparable, embedder = map(column, group_sought(query))
+        values = {"scope": scope, "context": comparable, "embedder": embedder, "yes": True}
+        fields = list(READ_COLUMNS[self._profile])
+        leaning = query.key.comparable == LEANING
+        more = _MORE * query.limit
+        if self._profile is Profile.ONE:
+            hits: Any = await self._call(
+                "search",
+                data=[[float(value) for value in query.vector]],
+                anns_field="vector",
+                filter=_SEARCH,
+                filter_params=values,
+                limit=more if leaning else query.limit,
+                output_fields=fields,
+                search_params={"metric_type": "COSINE", "params": {"ef": max(64, more)}},
+            )
+        else:
+            sought = {"vector": query.vector}
+            if leaning and query.context_vector is not None:
+                sought["context_vector"] = query.context_vector
+            routes = make_routes(
+                sought, words_of(query.key.text), _SEARCH_CONTEXT if leaning else _SEARCH, values, more
+            )
+            hits = await self._call(
+                "hybrid_search", reqs=routes.requests, ranker=routes.ranker, limit=more, output_fields=fields
+            )
+        return [hit["entity"] for hit in hits[0]]
+
+    async def _opened(self) -> None:
+        """Connect, where that has not been done: what the collection has is known then."""
+        if not self.server_version:
+            await self._connection.reach()
 
     async def _prepare(self, client: Any) -> None:
         """Bring a new client's collection into the shape we need."""
-        lite = self._alone is not None
-        wanted = Collection(self._collection, self._dimension, lite, self._connection.shown)
-        self.server_version = await wanted.prepare(client, anew=self._replace)
-        if self._alone is not None:
-
-            async def call(method: str, **arguments: Any) -> Any:
-                return await getattr(client, method)(self._collection, **arguments)
-
-            await self._alone.begin(call)
+        wanted = Collection(self._collection, self._dimension, self._lite, self._connection.shown)
+        self.server_version, self._profile = await wanted.prepare(client, anew=self._replace)
 
     async def _call(self, method: str, **arguments: Any) -> Any:
-        if method in _READING:
-            return await self._connection.call(method, self._collection, **arguments)
-        ids = [row["id"] for row in arguments["data"]] if method == "upsert" else arguments["filter_params"]["ids"]
-        try:
-            return await self._connection.call(method, self._collection, **arguments)
-        finally:
-            if self._alone is not None:
-                for name in ids:
-                    self._alone.hot.changed(str(name))
+        return await self._connection.call(method, self._collection, **arguments)
+
+    def _readable(self, rows: Sequence[Any]) -> list[Entry]:
+        """Return the entries of rows, without the damaged ones."""
+        entries: list[Entry] = []
+        for row in rows:
+            try:
+                entries.append(self._read(row))
+            except PayloadError:
+                continue
+        return entries
 
     def _read(self, row: Any) -> Entry:
         try:
@@ -337,6 +330,3 @@ class MilvusStore:
         except PayloadError:
             self.damaged += 1
             raise
-
-    def _changing(self) -> AbstractAsyncContextManager[None]:
-        return nullcontext() if self._alone is None else self._alone.changing()

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from ...middleware.records import Health
+from ...middleware.events import Health
 from ...middleware.version import __version__
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...middleware.coordination import Claimed, Roster, Told, Worker
 from ...middleware.errors import CoordinationError
+from ...middleware.events import Health
 from ...middleware.narrow import is_object
-from ...middleware.records import Health
 from ..local.coordination import worker_name
 from ..local.files import WorkerFiles
 from . import scripts

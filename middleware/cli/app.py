@@ -19,7 +19,7 @@ from ..plugin_manager import PluginManager
 from ..registry import COMMAND, Build
 from ..telemetry import Telemetry
 from ..version import __version__
-from . import cache, doctor, explain, listing, savings, settings, switch
+from . import audits, cache, doctor, explain, listing, near_misses, reembed, savings, settings, switch, transfer, warm
 from .session import Session, say_error, session_of
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-cache_app = typer.Typer(help="Look into the kept answers and drop them.", no_args_is_help=True)
+cache_app = typer.Typer(help="Look into the kept answers, drop them, save and fill them.", no_args_is_help=True)
 config_app = typer.Typer(help="Check and show the configuration.", no_args_is_help=True)
 
 
@@ -139,6 +139,7 @@ app.command("doctor")(doctor.doctor)
 app.command("plugins")(listing.plugins)
 app.command("explain")(explain.explain)
 app.command("savings")(savings.savings)
+app.command("audits")(audits.audits)
 app.command("off")(switch.off)
 app.command("on")(switch.on)
 app.add_typer(config_app, name="config")
@@ -148,6 +149,11 @@ config_app.command("show")(settings.show)
 cache_app.command("stats")(cache.stats)
 cache_app.command("clear")(cache.clear)
 cache_app.command("forget")(cache.forget)
+cache_app.command("export")(transfer.export)
+cache_app.command("import")(transfer.import_)
+cache_app.command("reembed")(reembed.reembed)
+cache_app.command("warm")(warm.warm)
+cache_app.command("near-misses")(near_misses.near_misses)
 
 
 def _registry(ctx: Any) -> Registry:

@@ -12,11 +12,10 @@ import typer
 from rich.text import Text
 
 from ..errors import ForebayError
-from ..protocols import Scannable
 from ..records import EVERYTHING, Selector
 from .explain import explanation
 from .session import console, plural, say_json, session_of, table
-from .store import OutOfReachError, coordinated, keyring_of, opened_store
+from .store import OutOfReachError, coordinated, keyring_of, opened_store, scannable
 
 if TYPE_CHECKING:
     from .session import Session
@@ -39,13 +38,13 @@ def stats(
         out.print("no answers are kept")
         return
     out.print(
-        f"{plural(found['entries'], 'answer')}, {_size(found['bytes'])}, "
+        f"{plural(found['entries'], 'answer')}, {size_text(found['bytes'])}, "
         f"{found['with_vector']:,} with a vector, {found['expired']:,} expired"
     )
-    out.print(f"kept between {_age(found['oldest_s'])} and {_age(found['newest_s'])} ago\n")
+    out.print(f"kept between {age_text(found['oldest_s'])} and {age_text(found['newest_s'])} ago\n")
     rows = table("model", "answers", "size", "tokens to make them again")
     for model in found["models"]:
-        rows.add_row(model["model"], f"{model['entries']:,}", _size(model["bytes"]), f"{model['cost_tokens']:,.0f}")
+        rows.add_row(model["model"], f"{model['entries']:,}", size_text(model["bytes"]), f"{model['cost_tokens']:,.0f}")
     out.print(rows)
     if found["damaged"]:
         out.print(
@@ -102,9 +101,7 @@ async def _stats(session: Session) -> dict[str, Any]:
     now = time()
     async with opened_store(session.config, session.plugins) as opened:
         store = opened.store
-        if not isinstance(store, Scannable):
-            raise ForebayError(f"the store {session.config.store.type!r} cannot list its entries")
-        async for entry in store.scan(EVERYTHING):
+        async for entry in scannable(store, session.config).scan(EVERYTHING):
             entries += 1
             size += entry.size_bytes
             vectors += entry.vector is not None
@@ -161,7 +158,8 @@ def _entry_of(session: Session, request_id: str) -> str:
     raise ForebayError(f"no kept answer had to do with request {request_id!r}; see `forebay explain {request_id}`")
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
+    """Return a number of bytes for people."""
     for unit in ("bytes", "KiB", "MiB"):
         if count < 1024:  # noqa: PLR2004  (what a KiB is)
             return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
@@ -169,7 +167,8 @@ def _size(count: float) -> str:
     return f"{count:,.1f} GiB"
 
 
-def _age(moment_s: float) -> str:
+def age_text(moment_s: float) -> str:
+    """Return how long ago a moment of the Unix epoch is, for people."""
     seconds = max(0.0, time() - moment_s)
     for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length:

@@ -14,9 +14,9 @@ from rich.text import Text
 
 from .. import registry as kinds
 from ..errors import ForebayError
+from ..events import Health
 from ..modes import KILL_FILE
 from ..protocols import Component
-from ..records import Health
 from ..registry import Build
 from ..releases import COMPROMISED_LITELLM
 from ..version import __version__

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +19,8 @@ from ..config import load_config
 from ..plugin_manager import PluginManager
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     import typer
 
     from ..config import Config
@@ -98,3 +102,23 @@ def table(*columns: str) -> Table:
 def plural(count: int, one: str, many: str | None = None) -> str:
     """Return a count with its word."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+@contextmanager
+def progress(what: str, total: int | None) -> Generator[Callable[[int], None]]:
+    """Show how far a command is, on a terminal's standard error; yield what to call with each number of steps done.
+
+    Args:
+        total: number of steps, None where it is not known.
+    """
+    moving = (
+        (TextColumn("{task.completed:,.0f}"),)
+        if total is None
+        else (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    )
+    screen = Console(stderr=True)
+    shown = screen.is_terminal and total != 0
+    bar = Progress(SpinnerColumn(), TextColumn(what), *moving, console=screen, transient=True, disable=not shown)
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda count: bar.advance(task, count)

@@ -10,6 +10,7 @@ cost in true hits, was measured on labelled pairs (docs/benchmarks.md).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from .relations import (
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _INTO: Final = frozenset({"to", "into", "onto", "towards"})
+_DIRECTED: Final = _INTO | {"from"}
 _SYMMETRIC: Final = frozenset({"and", "or"})
 _LONGEST_SWAP: Final = 64
 _SLOT: Final = 2
-_ACRONYM: Final = 7
 
 
 def conflict_of(left: str, right: str) -> str | None:
@@ -47,7 +48,7 @@ def conflict_of(left: str, right: str) -> str | None:
 
 def script_conflict(a: Reading, b: Reading) -> bool:
     """Return whether words outside the Latin script differ: these rules cannot read them."""
-    return Counter(a.foreign) != Counter(b.foreign)
+    return a.foreign != b.foreign and Counter(a.foreign) != Counter(b.foreign)
 
 
 def number_conflict(a: Reading, b: Reading) -> bool:
@@ -56,7 +57,7 @@ def number_conflict(a: Reading, b: Reading) -> bool:
     A number that only one side has counts; a spelled-out "one" doesn't (it stands for "a"). A unit or a
     sign counts where both sides have one: "5 + 3" and "5 plus 3" agree, "2 kg" and "2" may.
     """
-    if Counter(a.dates) != Counter(b.dates) or _values(a, b) or _values(b, a):
+    if Counter(a.dates) != Counter(b.dates) or own_values(a, b) or own_values(b, a):
         return True
     signs_a, signs_b = Counter(a.operators), Counter(b.operators)
     if signs_a - signs_b and signs_b - signs_a:
@@ -73,8 +74,8 @@ def negation_conflict(a: Reading, b: Reading) -> bool:
 def antonym_conflict(a: Reading, b: Reading) -> bool:
     """Return whether a word of one side has its opposite on the other: enable and disable, safe and unsafe."""
     own_a, own_b = _own_words(a, b)
-    return any(not own_b.isdisjoint(_opposites(word)) for word in own_a) or any(
-        not own_a.isdisjoint(_opposites(word)) for word in own_b
+    return any(not own_b.isdisjoint(opposites(word)) for word in own_a) or any(
+        not own_a.isdisjoint(opposites(word)) for word in own_b
     )
 
 
@@ -83,14 +84,17 @@ def entity_conflict(a: Reading, b: Reading) -> bool:
 
     A name is there in lower case, too, or as the initials of words that follow each other ("EU").
     """
-    return any(_missing_names(a, b)) and any(_missing_names(b, a))
+    return any(missing_names(a, b)) and any(missing_names(b, a))
 
 
 def order_conflict(a: Reading, b: Reading) -> bool:
     """Return whether the same words stand around the other way: USD to EUR and EUR to USD."""
-    from_a, to_a = _directions(a)
-    from_b, to_b = _directions(b)
-    return bool(from_a & to_b or to_a & from_b) or _swapped(a, b)
+    if not (_DIRECTED.isdisjoint(a.texts) or _DIRECTED.isdisjoint(b.texts)):
+        from_a, to_a = _directions(a)
+        from_b, to_b = _directions(b)
+        if from_a & to_b or to_a & from_b:
+            return True
+    return _swapped(a, b)
 
 
 def substitution(a: Reading, b: Reading) -> bool:
@@ -99,26 +103,26 @@ def substitution(a: Reading, b: Reading) -> bool:
     That is so where exactly one content word differs, or up to two on each side in one place, and they are
     not near-synonyms; or where another question word, person or possessive is asked about.
     """
-    if _asks_otherwise(a, b) or _genders(a) != _genders(b):
+    if asks_otherwise(a, b) or genders(a) != genders(b):
         return True
-    own_a, own_b = _own_content(a, b)
+    own_a, own_b = own_content(a, b)
     if len(own_a) == len(own_b) == 1:
         return True
-    place_a, place_b = _stripped(a.words, b.words)
+    place_a, place_b = stripped(a.words, b.words)
     if len(place_a) == len(place_b) == 1 and {place_a[0].text, place_b[0].text} <= POSSESSIVES:
         return True
     return (
         len(place_a) < len(a.words)
-        and 0 < len(own_a & _content(place_a)) <= _SLOT
-        and 0 < len(own_b & _content(place_b)) <= _SLOT
+        and 0 < len(own_a & content_of(place_a)) <= _SLOT
+        and 0 < len(own_b & content_of(place_b)) <= _SLOT
     )
 
 
 def addition(a: Reading, b: Reading) -> bool:
     """Return whether one question is the other with content put in at one place: symptoms of flu, … in babies."""
-    place_a, place_b = _stripped(a.words, b.words)
-    own_a, own_b = _own_content(a, b)
-    return bool(_content(place_a)) != bool(_content(place_b)) and bool(own_a or own_b)
+    place_a, place_b = stripped(a.words, b.words)
+    own_a, own_b = own_content(a, b)
+    return bool(content_of(place_a)) != bool(content_of(place_b)) and bool(own_a or own_b)
 
 
 RULES: Final[tuple[tuple[str, Callable[[Reading, Reading], bool]], ...]] = (
@@ -134,9 +138,9 @@ RULES: Final[tuple[tuple[str, Callable[[Reading, Reading], bool]], ...]] = (
 """Label and rule, in the order they are asked."""
 
 
-def _asks_otherwise(a: Reading, b: Reading) -> bool:
+def asks_otherwise(a: Reading, b: Reading) -> bool:
     """Return whether the question words differ: when and where, or why it is so and whether it is so."""
-    asked_a, asked_b = _texts(a) & QUESTION_WORDS, _texts(b) & QUESTION_WORDS
+    asked_a, asked_b = a.texts & QUESTION_WORDS, b.texts & QUESTION_WORDS
     if asked_a and asked_b:
         return asked_a != asked_b
     return bool(asked_a and _wants_yes_or_no(b)) or bool(asked_b and _wants_yes_or_no(a))
@@ -144,14 +148,16 @@ def _asks_otherwise(a: Reading, b: Reading) -> bool:
 
 def _wants_yes_or_no(reading: Reading) -> bool:
     first = next((word.text for word in reading.words), "")
-    return first in AUXILIARIES and ANY_QUESTION_WORDS.isdisjoint(_texts(reading))
+    return first in AUXILIARIES and ANY_QUESTION_WORDS.isdisjoint(reading.texts)
 
 
-def _genders(reading: Reading) -> list[str]:
+def genders(reading: Reading) -> list[str]:
+    """Return the genders of the persons it speaks of, in order."""
     return [GENDERS[word.text] for word in reading.words if word.text in GENDERS]
 
 
-def _values(a: Reading, b: Reading) -> bool:
+def own_values(a: Reading, b: Reading) -> bool:
+    """Return whether `a` has a number that `b` lacks."""
     own = Counter(number.value for number in a.numbers)
     own.subtract(number.value for number in b.numbers)
     own.subtract(number.value for number in a.numbers if number.spelled and number.value == "1")
@@ -170,43 +176,42 @@ def _count(reading: Reading, text: str) -> int:
     return sum(word.text == text for word in reading.words)
 
 
-def _texts(reading: Reading) -> set[str]:
-    return {word.text for word in reading.words}
-
-
-def _content(words: Sequence[Word]) -> set[str]:
+def content_of(words: Sequence[Word]) -> set[str]:
+    """Return the stems of the words that carry meaning."""
     return {word.stem for word in words if word.content}
 
 
-def _own_words(a: Reading, b: Reading) -> tuple[set[str], set[str]]:
+def _own_words(a: Reading, b: Reading) -> tuple[frozenset[str], frozenset[str]]:
     """Return the stems that only one side has, function words included: in and out are opposites."""
-    stems_a, stems_b = {word.stem for word in a.words}, {word.stem for word in b.words}
-    return stems_a - stems_b, stems_b - stems_a
+    return a.stems - b.stems, b.stems - a.stems
 
 
-def _own_content(a: Reading, b: Reading) -> tuple[set[str], set[str]]:
+def own_content(a: Reading, b: Reading) -> tuple[set[str], set[str]]:
     """Return the content stems that only one side has and for which the other has no near-synonym."""
-    stems_a, stems_b = _content(a.words), _content(b.words)
-    own_a, own_b = stems_a - stems_b, stems_b - stems_a
-    own_a, own_b = own_a - _spelled_out(b, a), own_b - _spelled_out(a, b)
+    own_a, own_b = a.content.keys() - b.content.keys(), b.content.keys() - a.content.keys()
+    if a.acronyms or b.acronyms:
+        own_a, own_b = own_a - _spelled_out(b, a), own_b - _spelled_out(a, b)
     return (
         {word for word in own_a if own_b.isdisjoint(_NEAR.get(word, ()))},
         {word for word in own_b if own_a.isdisjoint(_NEAR.get(word, ()))},
     )
 
 
-def _opposites(word: str) -> Iterator[str]:
-    yield from _OPPOSITE.get(word, ())
+@lru_cache(maxsize=8192)
+def opposites(word: str) -> frozenset[str]:
+    """Return the stems that would be the opposite of a stem."""
+    found = set(_OPPOSITE.get(word, ()))
     if len(word) > 3:  # noqa: PLR2004 - "even" is not the opposite of "ev"
-        for prefix in PREFIXES:
-            yield stem(prefix + word)
+        found.update(stem(prefix + word) for prefix in PREFIXES)
     for prefix, other in _SWAPS:
         if word.startswith(prefix) and len(word) > len(prefix) + 2:
-            yield stem(other + word[len(prefix) :])
+            found.add(stem(other + word[len(prefix) :]))
+    return frozenset(found)
 
 
-def _missing_names(a: Reading, b: Reading) -> Iterator[str]:
-    words = _texts(b) | {word.stem for word in b.words}
+def missing_names(a: Reading, b: Reading) -> Iterator[str]:
+    """Yield the names of `a` that `b` lacks."""
+    words = b.texts | b.stems
     same = _spelled_out(a, b) | _spelled_out(b, a)
     for name in a.names - b.names:
         there = (name in words or stem(name) in words) if name.isalpha() else name in b.text
@@ -216,10 +221,12 @@ def _missing_names(a: Reading, b: Reading) -> Iterator[str]:
 
 def _spelled_out(a: Reading, b: Reading) -> set[str]:
     """Return the stems of acronyms of `a` that `b` spells out, and of the words it does so with: EU, European Union."""
+    found: set[str] = set()
+    if not a.acronyms:
+        return found
     content = [word for word in b.words if word.content]
     initials = "".join(word.text[0] for word in content)
-    found: set[str] = set()
-    for name in {word.text for word in a.words if word.content and word.cased and 1 < len(word.text) < _ACRONYM}:
+    for name in a.acronyms:
         at = initials.find(name)
         # two letters meet by chance: there the words must be names
         if at >= 0 and (len(name) > _SLOT or all(word.cased for word in content[at : at + len(name)])):
@@ -243,7 +250,7 @@ def _directions(reading: Reading) -> tuple[set[str], set[str]]:
     return sources - goals, goals - sources
 
 
-def _stripped(a: Sequence[Word], b: Sequence[Word]) -> tuple[Sequence[Word], Sequence[Word]]:
+def stripped(a: Sequence[Word], b: Sequence[Word]) -> tuple[Sequence[Word], Sequence[Word]]:
     """Return what is left of both after the common beginning and the common end."""
     shorter = min(len(a), len(b))
     start = 0
@@ -261,7 +268,7 @@ def _swapped(a: Reading, b: Reading) -> bool:
     Stretches that merely change places ("for a train, how do I …") keep the meaning, and so do those around
     and, or.
     """
-    left, right = ([word.stem for word in side] for side in _stripped(a.words, b.words))
+    left, right = ([word.stem for word in side] for side in stripped(a.words, b.words))
     size = len(left)
     if size != len(right) or not 3 <= size <= _LONGEST_SWAP:  # noqa: PLR2004 - one word, a pivot, one word
         return False

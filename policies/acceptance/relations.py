@@ -128,3 +128,35 @@ SYNONYMS: Final = tuple(
     ).split(", ")
 )
 """Groups of words that may stand for each other in a question that is otherwise the same."""
+
+SUBJECTS: Final = {
+    **{word: word for word in ("when", "where", "why", "how", "what")},
+    **dict.fromkeys(("who", "whom", "whose"), "who"),
+    "which": "what",
+}
+"""Question words and what they ask for."""
+
+HOW_MUCH: Final = frozenset(
+    f"how {word}" for word in "many much long often far old big high tall deep fast hard well soon late early".split()
+)
+"""What asks for a measure."""
+
+PREPOSITIONS: Final = frozenset(
+    "in on for with without near from at by during after before to than like as about under over since until".split()
+)
+
+PERSONS: Final = frozenset("i you he she we they my your his her our their".split())
+
+DEGREES: Final = frozenset(
+    "best worst most more less least only all any some every each never always first last other than same different "
+    "new free".split()
+)
+"""Words of degree, scope and rank: all of it or some, the first or any."""
+
+FURTHER: Final = frozenset("and also then but instead plus now before after finally".split())
+"""First words of what is asked for beside a question."""
+
+OVERRIDING: Final = frozenset(
+    "ignore disregard forget override instead pretend answer respond reply output print translate also".split()
+)
+"""Words of an instruction that was put behind a question, or in front of it."""

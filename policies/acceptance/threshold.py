@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ...middleware.records import Verdict
+from .context import context_conflict
 from .evidence import conflict_of
 
 if TYPE_CHECKING:
-    from ...middleware.records import Candidate
+    from ...middleware.records import Asked, Candidate
 
 DEFAULT_THRESHOLD: Final = 0.88
 """For MiniLM. With the evidence it serves 0.50 of the true pairs and none of the 148 traps of fow-cache's development set
@@ -29,12 +30,15 @@ class ThresholdAcceptance:
     def __init__(self, *, threshold: float = DEFAULT_THRESHOLD) -> None:
         self._threshold = threshold
 
-    def judge(self, question: str, candidate: Candidate) -> Verdict:
+    def judge(self, asked: Asked, candidate: Candidate) -> Verdict:
         """Return the verdict; its confidence is the similarity where accepted, clamped to [0, 1], else 0."""
         similarity = candidate.similarity
         if not similarity >= self._threshold:  # "not >=" refuses NaN, which "<" would let through
             return Verdict(accepted=False, confidence=0.0, reason="below_threshold")
-        conflict = conflict_of(question, candidate.entry.question)
+        entry = candidate.entry
+        conflict = context_conflict(asked.key.reading, entry.reading, candidate.context_similarity) or conflict_of(
+            asked.key.text, entry.question
+        )
         if conflict is not None:
             return Verdict(accepted=False, confidence=0.0, reason=conflict)
         return Verdict(accepted=True, confidence=min(max(similarity, 0.0), 1.0), reason="accepted")

@@ -9,7 +9,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from .lexicon import (
     BEFORE_WAY,
@@ -27,6 +28,9 @@ from .lexicon import (
     UNITS,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _TOKEN: Final = re.compile(
     r"(?P<number>[0-9]+(?:[.,:/][0-9]+)*)"
     r"|(?P<word>[^\W\d_]+(?:'[^\W\d_]+)*(?:\+\+|\#)?)"
@@ -43,6 +47,7 @@ _SENTENCE_ENDS: Final = frozenset(".!?:")
 _MATHS: Final = frozenset("+*/^=<>\u00d7\u00f7\u2212-\u2264\u2265\u2260")
 _LATIN_END: Final = 0x24F
 _A_TITLE: Final = 3
+_ACRONYM: Final = 7
 
 
 class Number(NamedTuple):
@@ -82,6 +87,11 @@ class Reading:
         operators: arithmetic signs, spelled-out ones included.
         names: in lower case: capitalised words, acronyms, quoted strings, identifiers.
         foreign: words in another script than Latin.
+        texts: the words' texts.
+        stems: the words' stems.
+        content: the words that carry meaning, by stem.
+        acronyms: those of them, as texts, that may be initials of others: capitals, two to six letters.
+        pairs: the stems of words that stand side by side.
     """
 
     text: str
@@ -91,6 +101,11 @@ class Reading:
     operators: tuple[str, ...]
     names: frozenset[str]
     foreign: tuple[str, ...]
+    texts: frozenset[str]
+    stems: frozenset[str]
+    content: Mapping[str, Word]
+    acronyms: frozenset[str]
+    pairs: frozenset[tuple[str, str]]
 
 
 @lru_cache(maxsize=8192)
@@ -163,6 +178,7 @@ class _Reader:
                 self._word(token["word"], index)
             else:
                 self._symbol(token["symbol"], index)
+        stems = [word.stem for word in self._words]
         return Reading(
             text=self._text.lower(),
             words=tuple(self._words),
@@ -171,6 +187,13 @@ class _Reader:
             operators=tuple(self._operators),
             names=self._names(),
             foreign=tuple(self._foreign),
+            texts=frozenset(word.text for word in self._words),
+            stems=frozenset(stems),
+            content={word.stem: word for word in self._words if word.content},
+            acronyms=frozenset(
+                word.text for word in self._words if word.cased and word.content and 1 < len(word.text) < _ACRONYM
+            ),
+            pairs=frozenset(pairwise(stems)),
         )
 
     def _number(self, value: str, index: int, *, spelled: bool = False) -> None:

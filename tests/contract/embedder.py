@@ -1,4 +1,7 @@
-"""What every embedder must do: subclass `EmbedderContract` and give it a fixture `embedder`, started."""
+"""What every embedder must do: subclass `EmbedderContract` and give it a fixture `embedder`, started.
+
+It should remember nothing (``memo=0``): a remembered vector is the same in any company.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +54,20 @@ class EmbedderContract:
         alone, *_ = await embedder.embed([question])
         together = (await embedder.embed([*others, question]))[-1]
         assert together == pytest.approx(alone, abs=1e-5)
+
+    async def test_what_is_no_text_in_utf_8_has_a_vector_of_its_own(self, embedder: Embedder) -> None:
+        half, other = await embedder.embed(["half a pair: \ud83d", "something else entirely"])
+        assert norm(half) == pytest.approx(1.0, abs=1e-5)
+        assert cosine(half, other) < 0.999
+
+    async def test_a_caller_that_leaves_takes_no_other_with_it(self, embedder: Embedder) -> None:
+        leaves = asyncio.create_task(embedder.embed([f"text {index} of one who leaves" for index in range(20)]))
+        stays = asyncio.create_task(embedder.embed(["a text of one who stays"]))
+        await asyncio.sleep(0)
+        leaves.cancel()
+        (vector,) = await stays
+        assert (await embedder.embed(["a text of one who stays"]))[0] == pytest.approx(vector, abs=1e-5)
+        await asyncio.wait([leaves])
 
     async def test_callers_at_the_same_time_get_their_own(self, embedder: Embedder) -> None:
         texts = [f"question number {index}" for index in range(40)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from forebay.middleware.records import Answer, Entry, Key
+from forebay.middleware.records import Answer, Entry, Key, Query, Vector
 
 EMBEDDER = "words@1"
 DIMENSION = 4
@@ -13,7 +13,7 @@ DIMENSION = 4
 
 def digest(text: str) -> str:
     """Return a hex digest as keys have them."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def make_answer(text: str = "An answer.") -> Answer:
@@ -46,4 +46,18 @@ def make_entry(**overrides: Any) -> Entry:
 
 def key_of(entry: Entry) -> Key:
     """Return the key of the request that an entry answers."""
-    return Key(scope=entry.scope, context=entry.context, exact=entry.id, text=entry.question)
+    return Key(scope=entry.scope, context=entry.context, exact=entry.id, text=entry.question, reading=entry.reading)
+
+
+ALONG: Vector = (1.0, 0.0, 0.0, 0.0)
+
+
+def query_of(
+    entry: Entry, vector: Vector = ALONG, limit: int = 5, *, embedder: str = EMBEDDER, context: Vector | None = None
+) -> Query:
+    """Return a search in an entry's group.
+
+    Args:
+        context: the context's vector.
+    """
+    return Query(key_of(entry), vector, embedder, limit, context)

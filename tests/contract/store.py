@@ -14,8 +14,10 @@ import pytest
 
 from forebay.middleware.errors import StoreError
 from forebay.middleware.protocols import Scannable, Store
-from forebay.middleware.records import Entry, Selector
-from tests.contract.entries import DIMENSION, EMBEDDER, digest, key_of, make_answer, make_entry
+from forebay.middleware.records import LEANING, Entry, Query, Selector
+from tests.contract.entries import ALONG, DIMENSION, EMBEDDER, digest, key_of, make_answer, make_entry, query_of
+
+SIDEWAYS = (0.0, 1.0, 0.0, 0.0)
 
 HOSTILE = [
     '" or id != "',
@@ -56,14 +58,17 @@ SELECTORS: list[tuple[Selector, set[str]]] = [
 
 
 def assert_same(found: Entry | None, kept: Entry) -> None:
-    """All is equal but the size, which is the store's own, and the vector, which may be rounded to float32."""
+    """All is equal but the size, which is the store's own, and the vectors, which may be rounded to float32."""
     assert found is not None
-    assert replace(found, vector=None, size_bytes=0) == replace(kept, vector=None, size_bytes=0)
+    bare: dict[str, Any] = {"vector": None, "context_vector": None, "size_bytes": 0}
+    assert replace(found, **bare) == replace(kept, **bare)
     assert found.size_bytes > 0
-    if kept.vector is None:
-        assert found.vector is None
-    else:
-        assert found.vector == pytest.approx(kept.vector, abs=1e-6)
+    for here, there in ((found.vector, kept.vector), (found.context_vector, kept.context_vector)):
+        if there is None:
+            assert here is None
+        else:
+            assert here is not None
+            assert list(here) == pytest.approx(list(there), abs=1e-6)
 
 
 async def listed(store: Scannable, selector: Selector) -> set[str]:
@@ -110,8 +115,8 @@ class StoreContract:
         await store.put(second)
         assert_same(await store.get(first.id), second)
         assert [await store.count(), await store.count(first.scope), await store.count(second.scope)] == [1, 0, 1]
-        assert not await store.search(key_of(first), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 5)
-        (found,) = await store.search(key_of(second), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 5)
+        assert not await store.search(query_of(first))
+        (found,) = await store.search(query_of(second))
         assert found.similarity == pytest.approx(0.0, abs=1e-6)
 
     async def test_search_stays_in_scope_context_and_embedder(self, store: Store) -> None:
@@ -120,16 +125,53 @@ class StoreContract:
         await store.put(replace(here, id=digest("1"), question="other scope", scope=digest("elsewhere")))
         await store.put(replace(here, id=digest("2"), question="other context", context=""))
         await store.put(replace(here, id=digest("3"), question="other embedder", embedder="words@2"))
-        found = await store.search(key_of(here), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 5)
+        found = await store.search(query_of(here))
         assert [candidate.entry.question for candidate in found] == ["here"]
         assert_same(found[0].entry, here)
+
+    async def test_readings_are_compared_and_other_contexts_must_be_equal(self, store: Store) -> None:
+        bare = make_entry(question="stands alone")
+        unread = make_entry(question="unread", context=digest("turns"))
+        read = make_entry(question="read", context=digest("a reading"), reading="flights", context_vector=ALONG)
+        other = make_entry(question="other", context=digest("another"), reading="trains", context_vector=SIDEWAYS)
+        never = make_entry(question="never embedded", context=digest("a third"), reading="boats")
+        for entry in (bare, unread, read, other, never):
+            await store.put(entry)
+            assert_same(await store.get(entry.id), entry)
+        assert [found.entry.question for found in await store.search(query_of(bare))] == ["stands alone"]
+        assert [found.entry.question for found in await store.search(query_of(unread))] == ["unread"]
+        found = await store.search(query_of(never, context=ALONG))
+        assert [candidate.entry.question for candidate in found] == ["read", "other"]
+        assert [candidate.context_similarity for candidate in found] == pytest.approx([1.0, 0.0], abs=1e-5)
+        assert [candidate.similarity for candidate in found] == pytest.approx([1.0, 1.0], abs=1e-5)
+        assert {candidate.entry.comparable for candidate in found} == {LEANING}
+        assert not await store.search(query_of(read))  # its reading was not embedded
+
+    async def test_with_readings_the_nearest_has_the_highest_mean(self, store: Store) -> None:
+        asked = make_entry(context=digest("asked"), reading="asked")
+        angles = {"both near": (0.3, 0.3), "question near": (0.0, 1.2), "context near": (1.3, 0.0), "far": (2.0, 2.0)}
+        for question, (turned, shifted) in angles.items():
+            entry = make_entry(
+                question=question,
+                context=digest(question),
+                reading=question,
+                vector=(math.cos(turned), math.sin(turned), 0.0, 0.0),
+                context_vector=(math.cos(shifted), 0.0, math.sin(shifted), 0.0),
+            )
+            await store.put(entry)
+        for limit in (1, 3, 4):
+            found = await store.search(query_of(asked, limit=limit, context=ALONG))
+            assert [candidate.entry.question for candidate in found] == list(angles)[:limit]
+        expected = [(math.cos(turned), math.cos(shifted)) for turned, shifted in angles.values()]
+        scores = [(candidate.similarity, candidate.context_similarity) for candidate in found]
+        assert scores == [pytest.approx(pair, abs=1e-5) for pair in expected]
 
     async def test_search_is_best_first_with_cosine_similarity(self, store: Store) -> None:
         angles = {"same": 0.0, "near": 0.3, "far": 1.2, "right angle": math.pi / 2, "opposite": math.pi}
         for question in ("far", "opposite", "same", "right angle", "near"):
             vector = (math.cos(angles[question]), math.sin(angles[question]), 0.0, 0.0)
             await store.put(make_entry(question=question, vector=vector))
-        found = await store.search(key_of(make_entry()), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 10)
+        found = await store.search(query_of(make_entry(), limit=10))
         assert [candidate.entry.question for candidate in found] == list(angles)
         assert [candidate.similarity for candidate in found] == pytest.approx(
             [math.cos(angle) for angle in angles.values()], abs=1e-5
@@ -139,9 +181,9 @@ class StoreContract:
     async def test_search_returns_at_most_the_limit(self, store: Store) -> None:
         for index in range(6):
             await store.put(make_entry(question=f"{index}", vector=(1.0, index / 10, 0.0, 0.0)))
-        found = await store.search(key_of(make_entry()), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 2)
+        found = await store.search(query_of(make_entry(), limit=2))
         assert [candidate.entry.question for candidate in found] == ["0", "1"]
-        assert not await store.search(key_of(make_entry()), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 0)
+        assert not await store.search(query_of(make_entry(), limit=0))
 
     async def test_an_entry_without_a_vector_is_kept_and_never_found_by_search(self, store: Store) -> None:
         never = make_entry(question="never embedded", vector=None, embedder="")
@@ -151,14 +193,14 @@ class StoreContract:
         assert_same(await store.get(never.id), never)
         assert await store.get(zeros.id) is not None
         for embedder in ("", EMBEDDER):
-            assert not await store.search(key_of(never), (1.0, 0.0, 0.0, 0.0), embedder, 5)
-        assert not await store.search(key_of(never), (0.0,) * DIMENSION, EMBEDDER, 5)
+            assert not await store.search(query_of(never, embedder=embedder))
+        assert not await store.search(query_of(never, (0.0,) * DIMENSION))
 
     async def test_expired_entries_are_still_returned(self, store: Store) -> None:
         entry = make_entry(expires_s=1.0)
         await store.put(entry)
         assert_same(await store.get(entry.id), entry)
-        assert len(await store.search(key_of(entry), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 5)) == 1
+        assert len(await store.search(query_of(entry))) == 1
 
     @pytest.mark.parametrize(("selector", "selected"), SELECTORS)
     async def test_scan_and_delete_by_selector(self, store: Any, selector: Selector, selected: set[str]) -> None:
@@ -173,7 +215,7 @@ class StoreContract:
         await store.put(entry)
         await store.delete(Selector(id=entry.id))
         assert await store.get(entry.id) is None
-        assert not await store.search(key_of(entry), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 5)
+        assert not await store.search(query_of(entry))
         await store.put(entry)
         assert_same(await store.get(entry.id), entry)
 
@@ -212,7 +254,7 @@ class StoreContract:
         entry = make_entry(answer=make_answer(text))
         await store.put(entry)
         assert_same(await store.get(entry.id), entry)
-        (found,) = await store.search(key_of(entry), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 1)
+        (found,) = await store.search(query_of(entry, limit=1))
         assert_same(found.entry, entry)
 
     @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -238,5 +280,5 @@ class StoreContract:
             assert await store.get(text) is None
             assert await store.count(text) == 0
             key = replace(key_of(make_entry()), scope=text, context=text)
-            assert not await store.search(key, (1.0, 0.0, 0.0, 0.0), text, 5)
+            assert not await store.search(Query(key, ALONG, text, 5))
         assert await store.count() == 4

@@ -23,6 +23,7 @@ from pathlib import Path
 from forebay import Answer, Build, Candidate, Entry
 from forebay.middleware.errors import ForebayError
 from forebay.middleware.keys import Keyring
+from forebay.middleware.records import Asked, Key
 from forebay.middleware.plugin_manager import PluginManager
 from forebay.middleware.registry import ACCEPTANCE
 from forebay.middleware.telemetry import Telemetry
@@ -38,7 +39,8 @@ except ForebayError as error:
 verdicts = []
 for question, kept, similarity in pairs:
     entry = Entry("id", "scope", "", kept, Answer({}), "m", "t", 0.0, 1.0)
-    verdict = strict.judge(question, Candidate(entry, similarity))
+    asked = Asked(Key("scope", "", "exact", question))
+    verdict = strict.judge(asked, Candidate(entry, similarity))
     verdicts.append([verdict.accepted, round(verdict.confidence, 3), verdict.reason])
 loaded = {one.name: [one.distribution, one.version] for one in manager.loaded}
 print(json.dumps({"verdicts": verdicts, "loaded": loaded["strict-acceptance"]}))

@@ -36,5 +36,6 @@ def test_every_setting_is_in_the_table(item: Registered) -> None:
     rows = "\n".join(line for line in DOC.splitlines() if line.startswith("|"))
     for name, field in item.settings.model_fields.items():
         default = field.default
-        shown = f"`{name}: {default:g}`" if isinstance(default, (int, float)) and default < 1e6 else f"`{name}"
+        number = isinstance(default, (int, float)) and not isinstance(default, bool) and default < 1e6
+        shown = f"`{name}: {default:g}`" if number else f"`{name}"
         assert shown in rows, f"{item.kind} {item.name}: {shown}"

@@ -26,7 +26,7 @@ PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(en
 SETUPTOOLS: dict[str, Any] = PYPROJECT["tool"]["setuptools"]
 HOMES: dict[str, str] = SETUPTOOLS["package-dir"]  # import name → folder
 FOLDERS = ("middleware", "plugins", "adapters", "policies")
-CARRIED = {".py", ".json", ".jsonl", ".yaml", ".typed"}
+CARRIED = {".bin", ".py", ".json", ".jsonl", ".yaml", ".typed"}
 LOCKS = sorted((ROOT / "constraints").glob("*.txt"))
 
 

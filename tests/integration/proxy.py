@@ -172,7 +172,7 @@ class Proxy:
 
     async def settled(self) -> dict[str, Any]:
         """Wait until forebay has given everything back, and return its state."""
-        nothing = {"inside": 0, "queued": 0, "flights": 0, "settling": 0, "twins": 0}
+        nothing = {"inside": 0, "queued": 0, "flights": 0, "settling": 0, "twins": 0, "audits": 0}
         state: dict[str, Any] = await self.ask("until", **nothing)
         assert {name: state[name] for name in nothing} == nothing, self.log[-4000:]
         return state

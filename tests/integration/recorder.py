@@ -40,6 +40,7 @@ class Recorder(CustomLogger):
     def __init__(self) -> None:
         super().__init__()
         self.logged: dict[str, dict[str, Any]] = {}
+        self.billed: Counter[str] = Counter()
         self.flights: dict[str, str] = {}
         self.pauses: list[tuple[float, float]] = []
         self.collecting_s = 0.0
@@ -67,6 +68,7 @@ class Recorder(CustomLogger):
 
     def note(self, kwargs: Any, spend: Any) -> None:
         payload = kwargs.get("standard_logging_object") or {}
+        self.billed[str(spend.get("api_key"))] += 1
         self.logged[str(kwargs.get("litellm_call_id"))] = {
             "id": payload.get("id"),
             "status": payload.get("status"),
@@ -108,6 +110,7 @@ class Recorder(CustomLogger):
             "flights": runtime.pipeline.inflight,
             "settling": len(runtime.pipeline._settling),
             "twins": len(runtime.pipeline._stops.twins),
+            "audits": len(runtime.auditor._tasks),
             "problems": runtime.problems,
             "store": type(runtime.keeper.store).__name__,
             "counts": {"|".join(name): count for name, count in runtime.telemetry.counts.items()},
@@ -127,6 +130,21 @@ class Recorder(CustomLogger):
         """Wait until LiteLLM has logged a call."""
         await look(lambda: call in self.logged)
         return self.logged.get(call)
+
+    async def ask_counted(self, name: str, least: int) -> int:
+        """Wait until forebay has counted so many of something, and return how many."""
+        counts = self.bridge.runtime.telemetry.counts
+
+        def counted() -> int:
+            return sum(count for label, count in counts.items() if "|".join(label).startswith(name))
+
+        await look(lambda: counted() >= least)
+        return counted()
+
+    async def ask_billed(self, key: str, least: int) -> dict[str, int]:
+        """Wait until LiteLLM has logged so many calls under a key's hash, and return all keys' counts."""
+        await look(lambda: self.billed[key] >= least)
+        return dict(self.billed)
 
     async def ask_explain(self, request: str) -> Any:
         """What forebay's state store has kept about a request."""
@@ -206,10 +224,13 @@ class Recorder(CustomLogger):
         return [entry.id async for entry in self.bridge.runtime.keeper.scan(EVERYTHING)]
 
     async def ask_damage(self) -> int:
-        """Write nonsense over every answer kept in Milvus Lite."""
-        milvus = self.bridge.runtime.keeper.store._milvus
+        """Write nonsense over every answer kept in Milvus Lite, as if before this process started."""
+        tier = self.bridge.runtime.keeper.store._milvus
+        milvus = tier._store
         rows = await milvus._call("query", filter="", output_fields=["*"], limit=1000)
         await milvus._call("upsert", data=[{**row, "payload": "nonsense"} for row in rows])
+        tier._forget()
+        tier._filling.again()
         return len(rows)
 
 

@@ -50,6 +50,7 @@ def proxy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "store": {"type": "memory"},
         "cache": {"semantic": "serve", "lookup_deadline_ms": 5000},
         "embedder": {"type": "minilm"},
+        "acceptance": {"type": "threshold"},
     }
     with Proxy(tmp_path_factory.mktemp("endpoints"), Plan(upstream.url, forebay=settings)) as process:
         yield process

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-SERVING: Final = {"cache": {"semantic": "serve", "lookup_deadline_ms": 5000}}
+SERVING: Final = {
+    "cache": {"semantic": "serve", "lookup_deadline_ms": 5000},
+    "acceptance": {"type": "threshold"},
+}
 
 
 @pytest.mark.parametrize(

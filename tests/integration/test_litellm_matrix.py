@@ -59,10 +59,15 @@ COUNTRIES: Final = {
 
 @pytest.fixture(scope="module")
 def proxy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    settings = {"cache": {"semantic": "serve", "lookup_deadline_ms": 5000}, "embedder": {"type": "minilm"}}
-    plan = Plan(
-        upstream.url, forebay={**settings, "store": {"type": "milvus"}, "limit": {"type": "fixed", "max_inflight": 8}}
-    )
+    settings = {
+        "cache": {"semantic": "serve", "lookup_deadline_ms": 5000},
+        "embedder": {"type": "minilm"},
+        "store": {"type": "milvus"},
+        "acceptance": {"type": "verified", "trust": "calibrated"},
+        "audits": {"enabled": False},  # they compute a share of the hits instead of serving them
+        "limit": {"type": "fixed", "max_inflight": 8},
+    }
+    plan = Plan(upstream.url, forebay=settings)
     with Proxy(tmp_path_factory.mktemp("matrix"), plan) as process:
         yield process
 

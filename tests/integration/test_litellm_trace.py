@@ -28,6 +28,7 @@ SERVER_SPAN: Final = "Received Proxy Server Request"
 SETTINGS: Final[dict[str, Any]] = {
     "cache": {"semantic": "serve", "lookup_deadline_ms": 5000},
     "store": {"type": "memory"},
+    "acceptance": {"type": "threshold"},
 }
 OFTEN: Final = {"OTEL_BSP_SCHEDULE_DELAY": "100"}
 PAIRS: Final = 60

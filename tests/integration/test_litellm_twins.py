@@ -114,7 +114,8 @@ async def test_leader_leaves_in_the_middle_of_its_stream(
     body = {"model": "tiny", **question(text, stream=True)}
     async with proxy.client() as client, proxy.http() as leader:
         async with leader.stream("POST", "/v1/chat/completions", json=body) as response:
-            async for line in response.aiter_lines():
+            lines = response.aiter_lines()  # kept: the connection is closed when nobody has it any more
+            async for line in lines:
                 if '"content"' in line:
                     break
             tasks = crowd(client, text, shape, TWINS // 4)

@@ -13,7 +13,7 @@ from forebay.middleware.registry import KINDS, Build, NoSettings, Registrar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from forebay.middleware.records import Decision, Evicted, Finished, Stored
+    from forebay.middleware.events import Decision, Evicted, Finished, Stored
     from forebay.middleware.runtime import Runtime
     from forebay.middleware.twins import Twins
 

@@ -11,7 +11,7 @@ from forebay import hookimpl
 from forebay.middleware.background import TENANT, BackgroundCaller
 from forebay.middleware.config import BackgroundConfig
 from forebay.middleware.errors import EngineError, ForebayError
-from forebay.middleware.records import Finished
+from forebay.middleware.events import Finished
 from forebay.testing import ScriptedEngine, chat, completion, started
 from tests.middleware.parts import FakeClock, Spy, settled, until
 

@@ -40,7 +40,8 @@ def test_without_a_file_all_defaults_hold() -> None:
     config = load_config(None, environ={})
     assert config == Config()
     assert config.mode is Mode.SERVE
-    assert (config.cache.exact, config.cache.semantic) == (Mode.SERVE, Mode.SHADOW)
+    assert (config.cache.exact, config.cache.semantic) == (Mode.SERVE, Mode.SERVE)
+    assert (config.context.type, config.acceptance.type, config.judge.type) == ("reading", "verified", "cascade")
     assert config.limit.type == "none"
     assert config.secret is None
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from forebay.middleware.events import Decision, Finished
 from forebay.middleware.explain import Explainer, explanation_of
-from forebay.middleware.records import CacheStatus, Decision, Ending, Finished
+from forebay.middleware.records import CacheStatus, Ending
 from forebay.middleware.state import StateStore
 from forebay.testing import ScriptedEngine, chat, started
 from tests.middleware.parts import settled

@@ -95,7 +95,7 @@ class Analyzer:
 
 
 class Acceptance:
-    def judge(self, question: str, candidate: Any) -> Any:
+    def judge(self, asked: Any, candidate: Any) -> Any:
         from forebay.middleware.records import Verdict
 
         return Verdict(accepted=True, confidence=1.0, reason="accepted")

@@ -8,7 +8,8 @@ import pytest
 
 from forebay import hookimpl
 from forebay.middleware.errors import ShedError
-from forebay.middleware.records import Check, Decision, Ending, Evicted, Finished, Health, Started, Stored
+from forebay.middleware.events import Check, Decision, Evicted, Finished, Health, Started, Stored
+from forebay.middleware.records import Ending
 from forebay.middleware.registry import LIMIT, NoSettings, Registrar
 from forebay.middleware.version import __version__
 from forebay.testing import ScriptedEngine, chat, completion, started

@@ -12,8 +12,9 @@ import pytest
 from forebay.adapters.memory.store import MemoryStore
 from forebay.middleware.breaker import Breaker, OpenError
 from forebay.middleware.errors import ForebayError, PayloadError, StoreError
+from forebay.middleware.events import Evicted, Health
 from forebay.middleware.keeper import Keeper
-from forebay.middleware.records import EVERYTHING, Entry, Evicted, Health, Key, Selector
+from forebay.middleware.records import EVERYTHING, Entry, Query, Selector
 from forebay.middleware.telemetry import Telemetry
 from tests.contract.entries import EMBEDDER, key_of, make_entry
 from tests.middleware.parts import FakeClock
@@ -84,10 +85,10 @@ async def test_what_has_expired_is_found_by_neither_tier() -> None:
     assert vector is not None
     rig.clock.now_s += 59.9
     assert await rig.keeper.get(key_of(kept)) == kept
-    assert len(await rig.keeper.search(key_of(kept), vector, EMBEDDER, 5)) == 1
+    assert len(await rig.keeper.search(Query(key_of(kept), vector, EMBEDDER, 5))) == 1
     rig.clock.now_s += 0.1
     assert await rig.keeper.get(key_of(kept)) is None
-    assert await rig.keeper.search(key_of(kept), vector, EMBEDDER, 5) == []
+    assert await rig.keeper.search(Query(key_of(kept), vector, EMBEDDER, 5)) == []
 
 
 class Careless(MemoryStore):
@@ -96,20 +97,23 @@ class Careless(MemoryStore):
     async def get(self, entry_id: str) -> Entry | None:
         return next(iter(self._entries.values()))
 
-    async def search(self, key: Key, vector: Any, embedder: str, limit: int) -> Any:
+    async def search(self, query: Query) -> Any:
         from forebay.middleware.records import Candidate
 
         return [Candidate(found, 1.0) for found in self._entries.values()]
 
 
-@pytest.mark.parametrize("fields", [{"scope": "other"}, {"context": "other"}, {"embedder": "other@1"}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"scope": "other"}, {"context": "other"}, {"embedder": "other@1"}, {"context": "other", "reading": "other"}],
+)
 async def test_an_entry_of_another_scope_context_or_embedder_is_never_handed_out(fields: dict[str, str]) -> None:
     rig = Rig(Careless())
     await rig.keeper.put(entry(**fields))
     asked = key_of(entry())
     if "embedder" not in fields:
         assert await rig.keeper.get(asked) is None
-    assert await rig.keeper.search(asked, (1.0, 0.0, 0.0, 0.0), EMBEDDER, 5) == []
+    assert await rig.keeper.search(Query(asked, (1.0, 0.0, 0.0, 0.0), EMBEDDER, 5)) == []
 
 
 async def test_what_no_longer_fits_is_dropped_and_told() -> None:
@@ -176,7 +180,7 @@ class Down(MemoryStore):
     async def count(self, scope: str | None = None) -> int:
         return await self._fail()  # type: ignore[no-any-return]
 
-    async def search(self, key: Key, vector: Any, embedder: str, limit: int) -> Any:
+    async def search(self, query: Query) -> Any:
         return await self._fail()
 
     async def put(self, entry: Entry) -> None:

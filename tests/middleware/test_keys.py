@@ -23,7 +23,7 @@ from forebay.middleware.keys import (
     text_of,
 )
 from forebay.middleware.narrow import is_array, is_object
-from forebay.middleware.records import Request
+from forebay.middleware.records import Reading, Request
 from tests.middleware.processes import together
 
 if TYPE_CHECKING:
@@ -194,6 +194,60 @@ def test_earlier_turns_change_the_context_and_not_the_scope() -> None:
     assert alone.context == ""
     assert len({alone.context, one.context, two.context}) == 3
     assert len({alone.exact, one.exact, two.exact}) == 3
+
+
+def conversation(*turns: str) -> Request:
+    roles = ("user", "assistant")
+    return request(*({"role": roles[at % 2], "content": text} for at, text in enumerate(turns)))
+
+
+ABOUT_ADA = conversation("Who was Ada?", "A mathematician.", "When was she born?")
+ABOUT_GRACE = conversation("Who was Grace?", "An admiral.", "When was she born?")
+
+
+def test_a_question_that_was_read_to_stand_alone_has_the_same_key_in_every_conversation() -> None:
+    keys = {make_key(asked, KEYRING, Reading()) for asked in (ABOUT_ADA, ABOUT_GRACE)}
+    assert keys == {make_key(request(user("When was she born?")), KEYRING)}
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_a_reading_is_the_context(one: str, other: str) -> None:
+    first, second = (make_key(ABOUT_ADA, KEYRING, Reading(text)) for text in (one, other))
+    assert (first.exact == second.exact) is (one == other)
+    assert first.scope == second.scope
+    assert make_key(ABOUT_GRACE, KEYRING, Reading(one)) == first
+
+
+def test_only_what_was_read_may_be_compared_with_other_contexts() -> None:
+    alone, read_, whole = (
+        make_key(ABOUT_ADA, KEYRING, reading) for reading in (Reading(), Reading("ada"), Reading("ada", resolved=False))
+    )
+    assert (alone.comparable, read_.comparable) == ("", make_key(ABOUT_GRACE, KEYRING, Reading("grace")).comparable)
+    assert whole.reading == ""
+    assert whole.comparable == whole.context != read_.context
+    assert whole.context != make_key(ABOUT_GRACE, KEYRING, Reading("ada", resolved=False)).context
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [TOOL]},
+        {"role": "assistant", "content": "A", "tool_calls": [TOOL]},
+        {"role": "tool", "content": "42", "tool_call_id": "1"},
+        user([{"type": "text", "text": "look"}, IMAGE]),
+        user("I am Ada.", name="ada"),
+        user(""),
+    ],
+)
+def test_a_reading_of_more_than_text_is_not_believed(turn: dict[str, Any]) -> None:
+    asked = request(turn, user("When?"))
+    assert make_key(asked, KEYRING, Reading()) == make_key(asked, KEYRING)
+    assert make_key(asked, KEYRING).context != ""
+
+
+def test_a_turn_of_text_parts_is_text() -> None:
+    asked = request(user([{"type": "text", "text": "Who was Ada?"}]), user("When?"))
+    assert make_key(asked, KEYRING, Reading()).context == ""
 
 
 def test_a_conversation_that_ends_with_the_assistant_has_no_question_and_a_scope_of_its_own() -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from forebay import hookimpl
+from forebay.middleware.events import Decision
 from forebay.middleware.observers import ObserverCaller
 from forebay.middleware.plugin_manager import PluginManager
-from forebay.middleware.records import Decision
 from forebay.middleware.telemetry import Telemetry
 
 if TYPE_CHECKING:

@@ -119,7 +119,7 @@ def test_no_text_at_all_makes_anything_but_a_payload_error(text: str) -> None:
         read(text)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, [1]])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None, [2]])
 def test_another_schema_is_refused(version: Any) -> None:
     outer = {**json.loads(PAYLOAD), "v": version}
     with pytest.raises(PayloadError, match=f"this version reads {SCHEMA}"):
@@ -166,7 +166,7 @@ def test_errors_hold_no_text_of_question_or_answer() -> None:
     canary = "canary-7f3a"
     entry = replace(ENTRY, question=canary, answer=Answer({"a": canary}))
     payload = encode_entry(entry, KEYRING)
-    for changed in (payload[:-3], payload.replace(canary, canary + "!"), payload.replace('"v": 1', '"v": 2')):
+    for changed in (payload[:-3], payload.replace(canary, canary + "!"), payload.replace('"v": 2', '"v": 3')):
         with pytest.raises(PayloadError) as raised:
             read(changed)
         assert canary not in str(raised.value)

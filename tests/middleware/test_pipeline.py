@@ -65,9 +65,9 @@ async def test_a_similar_question_is_a_semantic_hit_where_that_is_served() -> No
     assert 0.5 <= verify.detail["similarity"] < 1.0
 
 
-async def test_by_default_a_semantic_hit_is_only_shadowed() -> None:
+async def test_a_semantic_hit_may_be_only_shadowed() -> None:
     spy = Spy()
-    settings = {"acceptance": SEMANTIC["acceptance"]}
+    settings = {**SEMANTIC, "cache": {"semantic": "shadow"}}
     async with started(settings, spy) as runtime:
         await ask(runtime, QUESTION)
         reply = await ask(runtime, SIMILAR, engine=ScriptedEngine(["computed"]))

@@ -12,10 +12,10 @@ import pytest
 from forebay import hookimpl
 from forebay.middleware import plugin_manager
 from forebay.middleware.errors import ConfigError, PluginError
+from forebay.middleware.events import Check, Finished, Started
 from forebay.middleware.hookspecs import OBSERVERS
 from forebay.middleware.observers import ObserverCaller
 from forebay.middleware.plugin_manager import PluginManager
-from forebay.middleware.records import Check, Finished, Started
 from forebay.middleware.registry import LIMIT, ORDERING, STORE, NoSettings, Registrar
 from tests.middleware.parts import AtMost, Queue
 

@@ -12,8 +12,9 @@ from forebay import Runtime
 from forebay.adapters.memory.store import MemoryStore
 from forebay.middleware.config import parse_config
 from forebay.middleware.errors import ConfigError, PluginError, StoreError
+from forebay.middleware.events import Health
 from forebay.middleware.plugin_manager import PluginManager
-from forebay.middleware.records import Health, Verdict
+from forebay.middleware.records import Verdict
 from forebay.middleware.runtime import prepare_state_dir
 from forebay.testing import ScriptedEngine, chat, started
 from tests.middleware.parts import Given, settled
@@ -54,7 +55,7 @@ class StorePart(Part, MemoryStore):
 
 
 class AcceptancePart(Part):
-    def judge(self, question: str, candidate: object) -> Verdict:
+    def judge(self, asked: object, candidate: object) -> Verdict:
         return Verdict(accepted=False, confidence=0.0, reason="never")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from forebay.middleware.records import CacheStatus, Ending, Finished
+from forebay.middleware.events import Finished
+from forebay.middleware.records import CacheStatus, Ending
 from forebay.middleware.savings import Savings, day_of
 from forebay.middleware.state import StateStore
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from forebay.adapters.hot.tier import HotTier
 from forebay.adapters.memory.store import MemoryStore
 from forebay.adapters.milvus.fallback import MilvusOrMemory
 from forebay.adapters.milvus.store import MilvusStore
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     from forebay.middleware.protocols import Store
 
 
-def build(tmp_path: Path, name: str, **settings: Any) -> Store:
+def build(tmp_path: Path, name: str, *, serves: bool = True, **settings: Any) -> Store:
     registry = Registry()
     stores.register_components(registry.registrar("stores"))
     telemetry: Any = None
-    made = Build(state_dir=tmp_path, keyring=Keyring.from_secret("0123456789abcdef"), telemetry=telemetry, dimension=4)
+    keyring = Keyring.from_secret("0123456789abcdef")
+    made = Build(state_dir=tmp_path, keyring=keyring, telemetry=telemetry, dimension=4, serves=serves)
     return registry.build(STORE, name, settings, made, path="store")
 
 
@@ -38,8 +40,10 @@ def test_memory(tmp_path: Path) -> None:
     [
         ({}, MilvusOrMemory),
         ({"uri": "some/cache.db"}, MilvusOrMemory),
-        ({"on_busy": "error"}, MilvusStore),
-        ({"uri": "https://milvus.example:19530", "token": "root:Milvus"}, MilvusStore),
+        ({"on_busy": "error"}, HotTier),
+        ({"on_busy": "error", "hot": {"enabled": False}}, MilvusStore),
+        ({"uri": "https://milvus.example:19530", "token": "root:Milvus"}, HotTier),
+        ({"uri": "https://milvus.example:19530", "hot": {"max_bytes": 0, "int8": True}}, HotTier),
     ],
 )
 def test_milvus(tmp_path: Path, settings: dict[str, Any], kind: type) -> None:
@@ -47,6 +51,10 @@ def test_milvus(tmp_path: Path, settings: dict[str, Any], kind: type) -> None:
     assert type(store) is kind
     assert isinstance(store, Component)
     assert isinstance(store, Scannable)
+
+
+def test_a_command_that_only_looks_has_no_hot_tier(tmp_path: Path) -> None:
+    assert type(build(tmp_path, "milvus", serves=False, on_busy="error")) is MilvusStore
 
 
 def test_milvus_keeps_its_file_in_state_dir(tmp_path: Path) -> None:
@@ -68,6 +76,8 @@ def test_milvus_keeps_its_file_in_state_dir(tmp_path: Path) -> None:
         ({"collection": "no-dashes"}, "store.collection"),
         ({"timeout_s": 0}, "store.timeout_s"),
         ({"on_busy": "crash"}, "store.on_busy"),
+        ({"hot": {"max_bytes": -1}}, "store.hot.max_bytes"),
+        ({"hot": {"int9": True}}, "Did you mean 'int8'"),
         ({"collecton": "x"}, "Did you mean 'collection'"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from forebay import ACCEPTANCE, Build, Candidate, Registrar, Settings, Verdict, hookimpl
+from forebay import ACCEPTANCE, Asked, Build, Candidate, Registrar, Settings, Verdict, hookimpl
 
 _WORD: Final = re.compile(r"\w+")
 _EMPTY_WORDS: Final = frozenset(
@@ -34,9 +34,12 @@ class StrictAcceptance:
     def __init__(self, settings: StrictSettings) -> None:
         self._settings = settings
 
-    def judge(self, question: str, candidate: Candidate) -> Verdict:
+    def judge(self, asked: Asked, candidate: Candidate) -> Verdict:
         """Return the verdict; the lower of the two measures is the confidence."""
-        overlap = jaccard(content_words(question), content_words(candidate.entry.question))
+        entry = candidate.entry
+        if asked.key.reading != entry.reading:
+            return Verdict(False, 0.0, "other_context")
+        overlap = jaccard(content_words(asked.key.text), content_words(entry.question))
         confidence = max(0.0, min(candidate.similarity, overlap, 1.0))
         if candidate.similarity < self._settings.similarity:
             return Verdict(False, confidence, "below_threshold")

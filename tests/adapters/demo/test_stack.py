@@ -83,6 +83,8 @@ def test_free_ports_are_free() -> None:
 def test_our_config_is_valid(tmp_path: Path) -> None:
     config = parse_config(forebay_config(tmp_path), environ={})
     assert config.cache.semantic is Mode.SERVE
+    assert (config.acceptance.type, config.acceptance.settings) == ("verified", {"trust": "calibrated"})
+    assert not config.audits.enabled, "they would compute a share of the hits instead of serving them"
     assert config.litellm.similarity_header
 
 

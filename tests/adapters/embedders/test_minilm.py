@@ -18,7 +18,7 @@ from tests.contract.embedder import EmbedderContract, cosine
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def loaded() -> AsyncIterator[MiniLMEmbedder]:
-    embedder = MiniLMEmbedder()
+    embedder = MiniLMEmbedder(memo=0)
     await embedder.start()
     yield embedder
     await embedder.stop()

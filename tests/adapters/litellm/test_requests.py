@@ -59,7 +59,7 @@ def made_of(request: Request, data: dict[str, Any]) -> Fingerprint:
         exact = make_key(request, KEYRING).exact
     except (UncacheableError, AttributeError, TypeError):
         exact = None
-    return Fingerprint(request, CHAT, client_fields(data), KEYRING, exact)
+    return Fingerprint(request, CHAT, client_fields(data), lambda asked: make_key(asked, KEYRING), exact)
 
 
 @given(messages, params, params)

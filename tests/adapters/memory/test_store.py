@@ -2,43 +2,34 @@ from __future__ import annotations
 
 import pytest
 
-from forebay.adapters.memory.store import MemoryStore, unit
+from forebay.adapters.memory.store import MemoryStore
+from forebay.adapters.vectors.index import VectorIndex
+from forebay.adapters.vectors.plain import PlainVectors
 from forebay.middleware.forgotten import matches
 from forebay.middleware.records import Selector
-from tests.contract.entries import EMBEDDER, digest, key_of, make_entry
+from tests.contract.entries import digest, make_entry, query_of
 from tests.contract.store import StoreContract
 
 
 class TestMemoryStore(StoreContract):
-    @pytest.fixture
-    def store(self) -> MemoryStore:
-        return MemoryStore()
+    @pytest.fixture(params=[PlainVectors, VectorIndex])
+    def store(self, request: pytest.FixtureRequest) -> MemoryStore:
+        return MemoryStore(request.param())
 
 
 async def test_vectors_of_another_length_are_not_compared() -> None:
     store = MemoryStore()
     await store.put(make_entry(vector=(1.0, 0.0)))
-    assert not await store.search(key_of(make_entry()), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 5)
-
-
-async def test_many_candidates_are_all_compared() -> None:
-    store = MemoryStore()
-    for index in range(600):
-        await store.put(make_entry(question=f"{index}", vector=(1.0, 600.0 - index, 0.0, 0.0)))
-    found = await store.search(key_of(make_entry()), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 2)
-    assert [candidate.entry.question for candidate in found] == ["599", "598"]
+    assert not await store.search(query_of(make_entry()))
 
 
 async def test_emptied_scopes_leave_nothing_behind() -> None:
-    store = MemoryStore()
+    store = MemoryStore(PlainVectors())
     await store.put(make_entry())
     await store.delete(Selector())
-    assert not any(vars(store).values())
-
-
-def test_unit() -> None:
-    assert unit((3.0, 4.0)) == pytest.approx((0.6, 0.8))
-    assert unit((0.0, 0.0)) is None
+    assert await store.count() == 0
+    assert await store.count(make_entry().scope) == 0
+    assert not await store.search(query_of(make_entry()))
 
 
 @pytest.mark.parametrize(("at", "expired"), [(9.9, False), (10.0, True), (10.1, True)])

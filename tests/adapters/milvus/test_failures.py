@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from forebay.adapters.milvus import connection, driver
-from forebay.adapters.milvus.store import MilvusStore
+from forebay.adapters.milvus.store import DEFAULT_COLLECTION, MilvusStore
 from forebay.middleware.errors import StoreError
 from forebay.middleware.records import Selector
-from tests.contract.entries import DIMENSION, EMBEDDER, digest, key_of, make_entry
+from tests.contract.entries import DIMENSION, digest, make_entry, query_of
 from tests.contract.store import assert_same
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def every_call(store: MilvusStore) -> list[Any]:
 
     calls = (
         store.get(entry.id),
-        store.search(key_of(entry), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 5),
+        store.search(query_of(entry)),
         store.put(entry),
         store.delete(Selector()),
         store.count(digest("never asked")),
@@ -199,7 +199,7 @@ async def test_a_collection_that_somebody_dropped_is_made_again(
     store = MilvusStore(relay.uri, keyring, dimension=DIMENSION)
     await store.start()
     client = driver.make_client(relay.uri, "", PATIENCE_S)
-    await client.drop_collection("forebay_v1")
+    await client.drop_collection(DEFAULT_COLLECTION)
     await client.close()
     with pytest.raises(StoreError, match="code 100"):
         await store.get(digest("any"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from forebay.adapters.hot.tier import HotTier
 from forebay.adapters.memory.store import MemoryStore
 from forebay.adapters.milvus.connection import Connection
 from forebay.adapters.milvus.fallback import MilvusOrMemory
@@ -20,7 +21,7 @@ from forebay.adapters.milvus.store import MilvusStore
 from forebay.middleware.errors import StoreBusyError, StoreError, StoreMismatchError
 from forebay.middleware.keys import Keyring
 from forebay.middleware.records import Selector
-from tests.contract.entries import DIMENSION, EMBEDDER, digest, key_of, make_entry
+from tests.contract.entries import DIMENSION, digest, make_entry, query_of
 from tests.contract.store import assert_same
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def overwrite(folder: Path, name: str, text: str) -> None:
 
 async def search_of(store: MilvusStore, dimension: int) -> list[str]:
     vector = (1.0,) + (0.0,) * (dimension - 1)
-    return [found.entry.question for found in await store.search(key_of(make_entry()), vector, EMBEDDER, 5)]
+    return [found.entry.question for found in await store.search(query_of(make_entry(), vector))]
 
 
 async def test_entries_and_counts_survive_a_restart(database: Path, keyring: Keyring) -> None:
@@ -98,10 +99,12 @@ async def test_another_process_has_the_file(database: Path, keyring: Keyring) ->
     await store.stop()
 
 
+@pytest.mark.parametrize("hot", [False, True])
 async def test_in_memory_while_another_process_has_the_file(
-    database: Path, keyring: Keyring, caplog: pytest.LogCaptureFixture
+    database: Path, keyring: Keyring, caplog: pytest.LogCaptureFixture, *, hot: bool
 ) -> None:
-    store = MilvusOrMemory(MilvusStore(database, keyring, dimension=DIMENSION), MemoryStore())
+    milvus = MilvusStore(database, keyring, dimension=DIMENSION)
+    store = MilvusOrMemory(HotTier(milvus) if hot else milvus, MemoryStore())
     entry = make_entry()
     async with another_process(database):
         await store.start()
@@ -110,7 +113,7 @@ async def test_in_memory_while_another_process_has_the_file(
         assert record.exc_info is None
         await store.put(entry)
         assert_same(await store.get(entry.id), entry)
-        assert len(await store.search(key_of(entry), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 5)) == 1
+        assert len(await store.search(query_of(entry))) == 1
         assert [found async for found in store.scan(Selector())] == [entry]
         assert await store.count(entry.scope) == 1
         (health,) = await store.check_ready()
@@ -123,8 +126,10 @@ async def test_in_memory_while_another_process_has_the_file(
         await store.stop()
 
 
-async def test_milvus_where_nobody_has_the_file(database: Path, keyring: Keyring) -> None:
-    store = MilvusOrMemory(MilvusStore(database, keyring, dimension=DIMENSION), MemoryStore())
+@pytest.mark.parametrize("hot", [False, True])
+async def test_milvus_where_nobody_has_the_file(database: Path, keyring: Keyring, *, hot: bool) -> None:
+    milvus = MilvusStore(database, keyring, dimension=DIMENSION)
+    store = MilvusOrMemory(HotTier(milvus) if hot else milvus, MemoryStore())
     await store.start()
     await store.put(make_entry())
     (health,) = await store.check_ready()
@@ -167,7 +172,7 @@ async def test_another_dimension_and_reset(database: Path, keyring: Keyring) -> 
     with pytest.raises(StoreMismatchError) as refused:
         await store.start()
     message = str(refused.value)
-    assert all(part in message for part in ("forebay_v1", " 4 ", " 8", "store.collection", "forebay cache clear"))
+    assert all(part in message for part in ("forebay_v2", " 4 ", " 8", "store.collection", "forebay cache clear"))
     # a failed start lets go of the file
     lite = await asyncio.to_thread(LiteServer.open, database)
     await asyncio.to_thread(lite.close)

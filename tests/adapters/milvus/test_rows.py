@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.adapters.milvus.driver import COLUMNS, PAYLOAD_BYTES, make_schema
-from forebay.adapters.milvus.rows import from_row, pack, to_row, unpack
+from forebay.adapters.milvus.driver import COLUMNS, PAYLOAD_BYTES, WORDS_BYTES, Profile, make_schema
+from forebay.adapters.milvus.rows import from_row, pack, to_row, unpack, words_of
 from forebay.middleware.errors import PayloadError, StoreError
-from tests.contract.entries import make_answer, make_entry
+from forebay.middleware.records import LEANING
+from tests.contract.entries import digest, make_answer, make_entry
 from tests.contract.store import assert_same
 
 if TYPE_CHECKING:
@@ -47,31 +48,51 @@ def test_unpack_of_what_was_not_packed(text: str) -> None:
         unpack("z:" + text)
 
 
-def test_a_row_has_the_columns_of_the_schema(keyring: Keyring) -> None:
-    row = to_row(make_entry(), keyring, 4)
-    assert tuple(row) == COLUMNS
-    assert tuple(field.name for field in make_schema(4).fields) == COLUMNS
+@pytest.mark.parametrize("profile", Profile)
+def test_a_row_has_the_columns_of_the_schema(keyring: Keyring, profile: Profile) -> None:
+    row = to_row(make_entry(), keyring, 4, profile)
+    assert tuple(row) == COLUMNS[profile]
+    fields = tuple(field.name for field in make_schema(4, profile).fields)
+    assert fields == COLUMNS[profile] + (("sparse",) if profile is Profile.HYBRID else ())
 
 
+@pytest.mark.parametrize("profile", Profile)
 @pytest.mark.parametrize("vector", [(0.6, 0.8, 0.0, 0.0), None])
-def test_from_row(keyring: Keyring, vector: tuple[float, ...] | None) -> None:
+def test_from_row(keyring: Keyring, profile: Profile, vector: tuple[float, ...] | None) -> None:
     entry = make_entry(vector=vector)
-    assert_same(from_row(to_row(entry, keyring, 4), keyring), entry)
+    assert_same(from_row(to_row(entry, keyring, 4, profile), keyring), entry)
+    entry = make_entry(context=digest("a reading"), reading="flights", context_vector=vector)
+    row = to_row(entry, keyring, 4, profile)
+    assert row["context"] == LEANING
+    assert_same(from_row(row, keyring), entry)
 
 
 def test_stand_in_vectors_are_marked(keyring: Keyring) -> None:
-    row = to_row(make_entry(vector=None), keyring, 4)
+    row = to_row(make_entry(vector=None), keyring, 4, Profile.HYBRID)
     assert (row["has_vector"], row["vector"]) == (False, [1.0, 0.0, 0.0, 0.0])
+    assert (row["has_context"], row["context_vector"]) == (False, [1.0, 0.0, 0.0, 0.0])
+
+
+def test_a_damaged_context_vector(keyring: Keyring) -> None:
+    row = to_row(make_entry(), keyring, 4, Profile.ONE)
+    for code in ("AAAA", "!", "A"):
+        with pytest.raises(PayloadError, match="context"):
+            from_row(row | {"context_code": code}, keyring)
+
+
+def test_words_fit_and_can_be_sent() -> None:
+    assert len(words_of("\U0001f642" * 9000).encode()) <= WORDS_BYTES
+    assert words_of("lone \ud83d surrogate") == "lone ? surrogate"
 
 
 @pytest.mark.parametrize("name", ["", 'a"', "x" * 129, "\ud800", "sha256:1"])
 def test_an_id_must_be_plain(keyring: Keyring, name: str) -> None:
     with pytest.raises(StoreError, match="id must be"):
-        to_row(make_entry(id=name), keyring, 4)
+        to_row(make_entry(id=name), keyring, 4, Profile.ONE)
 
 
 def test_an_answer_that_is_not_json(keyring: Keyring) -> None:
     answer = make_answer()
     entry = make_entry(answer=type(answer)({"body": object()}))
     with pytest.raises(PayloadError, match="JSON"):
-        to_row(entry, keyring, 4)
+        to_row(entry, keyring, 4, Profile.ONE)

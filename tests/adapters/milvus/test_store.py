@@ -10,7 +10,7 @@ import pytest
 from forebay.adapters.milvus.store import MilvusStore
 from forebay.middleware.errors import StoreError, StoreMismatchError
 from forebay.middleware.protocols import Component
-from tests.contract.entries import DIMENSION, EMBEDDER, key_of, make_answer, make_entry
+from tests.contract.entries import DIMENSION, make_answer, make_entry, query_of
 from tests.contract.store import StoreContract, assert_same
 
 if TYPE_CHECKING:
@@ -52,8 +52,23 @@ class TestMilvusLite(StoreContract):
         for index in range(150):
             await store.put(make_entry(question=f"{index}", vector=(1.0, index / 10, 0.0, 0.0)))
         assert files(database, "*.parquet")
-        found = await store.search(key_of(make_entry()), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 3)
+        found = await store.search(query_of(make_entry(), limit=3))
         assert [candidate.entry.question for candidate in found] == ["0", "1", "2"]
+
+
+class TestOlderMilvusServer(StoreContract):
+    @pytest.fixture
+    async def store(self, older: Relay, keyring: Keyring) -> AsyncIterator[MilvusStore]:
+        store = MilvusStore(older.uri, keyring, dimension=DIMENSION)
+        await store.start()
+        yield store
+        await store.stop()
+
+    async def test_searches_one_vector(self, store: MilvusStore, asked: list[str]) -> None:
+        await store.search(query_of(make_entry()))
+        (health,) = await store.check_ready()
+        assert health.detail.endswith("searched by question")
+        assert asked == ["search", "query"]
 
 
 class TestMilvusServer(StoreContract):
@@ -63,6 +78,17 @@ class TestMilvusServer(StoreContract):
         await store.start()
         yield store
         await store.stop()
+
+    async def test_searches_all_fields_at_once(self, store: MilvusStore, asked: list[str]) -> None:
+        near = make_entry(question="How do I reset my password?", vector=(0.0, 1.0, 0.0, 0.0))
+        for entry in (near, *(make_entry(question=f"{at}", vector=(1.0, at / 99, 0.0, 0.0)) for at in range(60))):
+            await store.put(entry)
+        asked.clear()
+        found = await store.search(query_of(near))
+        assert asked == ["hybrid_search"]
+        assert [candidate.entry.question for candidate in found] == ["0", "1", "2", "3", "4"]
+        (health,) = await store.check_ready()
+        assert health.detail.endswith("searched by question, context and words")
 
     async def test_two_processes_share_entries(self, store: MilvusStore, relay: Relay, keyring: Keyring) -> None:
         other = MilvusStore(relay.uri, keyring, dimension=DIMENSION)

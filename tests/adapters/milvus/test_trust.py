@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from forebay.adapters.milvus.driver import make_client
+from forebay.adapters.milvus.driver import Profile, make_client
 from forebay.adapters.milvus.rows import to_row
-from forebay.adapters.milvus.store import MilvusStore
+from forebay.adapters.milvus.store import DEFAULT_COLLECTION, MilvusStore
 from forebay.middleware import payload
 from forebay.middleware.errors import PayloadError, StoreMismatchError
 from forebay.middleware.keys import Keyring
 from forebay.middleware.records import Entry, Selector
-from tests.contract.entries import DIMENSION, EMBEDDER, digest, key_of, make_entry
+from tests.contract.entries import DIMENSION, digest, make_entry, query_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,11 +40,11 @@ async def raw(relay: Relay) -> AsyncIterator[Any]:
 
 async def write_raw(raw: Any, entry: Entry, keyring: Keyring, **columns: Any) -> None:
     """Write an entry's row with some columns changed."""
-    await raw.upsert("forebay_v1", data=[to_row(entry, keyring, DIMENSION) | columns])
+    await raw.upsert(DEFAULT_COLLECTION, data=[to_row(entry, keyring, DIMENSION, Profile.HYBRID) | columns])
 
 
 async def search(store: MilvusStore, entry: Entry) -> list[str]:
-    found = await store.search(key_of(entry), (1.0, 0.0, 0.0, 0.0), EMBEDDER, 5)
+    found = await store.search(query_of(entry))
     return [candidate.entry.question for candidate in found]
 
 
@@ -89,7 +89,7 @@ async def test_an_entry_signed_by_another_key(store: MilvusStore, raw: Any) -> N
 
 async def test_a_payload_copied_to_another_id(store: MilvusStore, raw: Any, keyring: Keyring) -> None:
     entry = make_entry()
-    kept = to_row(entry, keyring, DIMENSION)["payload"]
+    kept = to_row(entry, keyring, DIMENSION, Profile.HYBRID)["payload"]
     copy = make_entry(question="another question")
     await write_raw(raw, copy, keyring, payload=kept)
     with pytest.raises(PayloadError, match="signature"):
@@ -104,7 +104,7 @@ async def test_columns_that_contradict_the_signed_payload(
     asked = make_entry(scope=secret.scope, context=secret.context, embedder=secret.embedder)
     asked = replace(asked, **{field: getattr(make_entry(), field)})
     await write_raw(raw, secret, keyring, **{field: getattr(asked, field)})
-    assert not await store.search(key_of(asked), (1.0, 0.0, 0.0, 0.0), asked.embedder, 5)
+    assert not await store.search(query_of(asked, embedder=asked.embedder))
     assert store.damaged == 1
 
 

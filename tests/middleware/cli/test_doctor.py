@@ -11,7 +11,7 @@ import pytest
 
 from forebay.adapters.milvus.lite import LiteServer
 from forebay.adapters.otlp.receiver import Receiver
-from forebay.middleware.records import Health
+from forebay.middleware.events import Health
 from forebay.middleware.releases import COMPROMISED_LITELLM
 
 Run = Callable[..., Any]

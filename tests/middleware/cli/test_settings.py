@@ -46,7 +46,7 @@ def test_show_fills_in_defaults_and_masks_secrets(forebay: Run, config: Path) ->
     assert shown["secret"] == MASK
     assert shown["store"]["token"] == MASK
     assert shown["store"]["uri"] == f"http://{MASK}@host:19530"
-    assert shown["store"]["collection"] == "forebay_v1"
+    assert shown["store"]["collection"] == "forebay_v2"
     assert shown["telemetry"]["exporter"]["headers"] == {"x-api-key": MASK}
     assert shown["answer_checks"] == [{"type": "clean_end"}]
     assert "hidden" not in outcome.out

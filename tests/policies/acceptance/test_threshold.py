@@ -5,7 +5,7 @@ import math
 import pytest
 
 from forebay.policies.acceptance.threshold import DEFAULT_THRESHOLD, ThresholdAcceptance
-from tests.contract.acceptance import AcceptanceContract, candidate
+from tests.contract.acceptance import AcceptanceContract, asking, candidate
 
 
 class TestThresholdAcceptance(AcceptanceContract):
@@ -15,7 +15,7 @@ class TestThresholdAcceptance(AcceptanceContract):
 
 
 def judged(question: str, kept: str, similarity: float) -> tuple[bool, float, str]:
-    verdict = ThresholdAcceptance().judge(question, candidate(kept, similarity))
+    verdict = ThresholdAcceptance().judge(asking(question), candidate(kept, similarity))
     return verdict.accepted, verdict.confidence, verdict.reason
 
 
@@ -43,4 +43,4 @@ def test_rounding_above_one_is_full_confidence() -> None:
 
 def test_the_threshold_can_be_set() -> None:
     lenient = ThresholdAcceptance(threshold=0.5)
-    assert lenient.judge("what is it", candidate("what is this", 0.6)).accepted
+    assert lenient.judge(asking("what is it"), candidate("what is this", 0.6)).accepted

@@ -1,4 +1,4 @@
-"""Entries that were read lately, kept decoded: for a store that nobody else writes to."""
+"""Entries that were written or read lately, kept decoded."""
 
 from __future__ import annotations
 
@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from ...middleware.records import Entry
 
-MOST_BYTES: Final = 16 * 1024 * 1024
-"""Size of the entries' payloads together; as objects they take a few times that."""
+MOST_BYTES: Final = 512 * 1024 * 1024
+"""Room for 130,000 answers of a few sentences."""
+
+_OBJECTS_BYTES: Final = 1536
+"""What the objects of a small entry take beside its texts: tracemalloc, Python 3.11."""
+
+_NUMBER_BYTES: Final = 4
+
+
+def memory_of(entry: Entry) -> int:
+    """Return about how much memory an entry takes, in bytes."""
+    vectors = sum(len(vector) for vector in (entry.vector, entry.context_vector) if vector is not None)
+    return _OBJECTS_BYTES + entry.size_bytes + _NUMBER_BYTES * vectors
 
 
 class HotEntries:
@@ -17,6 +28,9 @@ class HotEntries:
 
     A read that began before a write and ends after it must not bring the old entry back, so an entry is only taken
     in with the `version` there was when its reading began.
+
+    Args:
+        most_bytes: of memory, about; 0 keeps none.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -24,6 +38,9 @@ class HotEntries:
         self._most = most_bytes
         self._bytes = 0
         self.version = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def get(self, entry_id: str) -> Entry | None:
         """Return the entry, None where it is not here."""
@@ -34,13 +51,19 @@ class HotEntries:
 
     def read(self, entry: Entry, version: int) -> None:
         """Take in an entry that was read, unless something was written since `version`."""
-        if version != self.version or entry.size_bytes > self._most:
+        size = memory_of(entry)
+        if version != self.version or size > self._most:
             return
         self._drop(entry.id)
         self._entries[entry.id] = entry
-        self._bytes += entry.size_bytes
+        self._bytes += size
         while self._bytes > self._most:
             self._drop(next(iter(self._entries)))
+
+    def warm(self, entry: Entry) -> None:
+        """Take in an entry that nobody asked for, where there is room."""
+        if entry.id not in self._entries and self._bytes + memory_of(entry) <= self._most:
+            self.read(entry, self.version)
 
     def changed(self, entry_id: str | None = None) -> None:
         """Forget an entry that is being written or deleted; None forgets all."""
@@ -54,4 +77,4 @@ class HotEntries:
     def _drop(self, entry_id: str) -> None:
         gone = self._entries.pop(entry_id, None)
         if gone is not None:
-            self._bytes -= gone.size_bytes
+            self._bytes -= memory_of(gone)

@@ -1,0 +1,95 @@
+"""The built-in command ``forebay lab``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..middleware.hookspecs import hookimpl
+from ..middleware.registry import COMMAND, Build, NoSettings, Registrar
+from ..policies.acceptance.calibrated import CalibratedAcceptance
+from ..policies.acceptance.features import NAMES, SIGNS, compare
+from ..policies.acceptance.model import AcceptanceModel, dump_model
+from ..policies.acceptance.threshold import ThresholdAcceptance
+from ..policies.acceptance.verified import VerifiedAcceptance
+from ..policies.acceptance.words import read
+from ..policies.context.reading import ContextualReading
+from .acceptance import lexis, model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..adapters.lab.tools import Tools
+    from ..middleware.protocols import Acceptance, Command, Embedder
+    from ..middleware.records import JsonObject
+
+
+class _Lab:
+    @property
+    def help(self) -> str:
+        return "Measure policies on your own data: which labelled pairs would share an answer."
+
+    def run(self, args: Sequence[str]) -> int:
+        from ..adapters.lab.command import run
+
+        return run(tools, args)
+
+
+def tools() -> Tools:
+    """Return what the lab works with: the shipped policies, and MiniLM."""
+    from ..adapters.lab.tools import Contender, Evidence, Tools
+
+    shipped = model()
+    return Tools(
+        embedder=_embedder,
+        reader=ContextualReading(),
+        contenders={
+            "calibrated": Contender(CalibratedAcceptance(shipped, lexis()), CalibratedAcceptance(shipped, lexis())),
+            "threshold": Contender(ThresholdAcceptance(), ThresholdAcceptance(threshold=-1.0)),
+        },
+        evidence=Evidence(names=NAMES, signs=SIGNS, compare=_compare, model=_model),
+        streamed=_streamed,
+    )
+
+
+def _streamed(delta: float) -> Mapping[str, tuple[float | None, Callable[[], Acceptance]]]:
+    shipped = CalibratedAcceptance(model(), lexis())
+    return {
+        "calibrated": (None, lambda: shipped),
+        # labels overlook nothing
+        f"verified {delta:g}": (delta, lambda: VerifiedAcceptance(shipped, delta=delta, sensitivity=1.0)),
+        "threshold": (None, ThresholdAcceptance),
+    }
+
+
+def _embedder() -> Embedder:
+    from ..adapters.embedders.minilm import MiniLMEmbedder
+
+    return MiniLMEmbedder(threads=2, memo=0)
+
+
+def _compare(left: str, right: str) -> tuple[Sequence[float], str | None]:
+    return compare(read(left), read(right), lexis())
+
+
+def _model(
+    *,
+    embedder: str,
+    bias: float,
+    knots: Sequence[float],
+    slopes: Sequence[float],
+    weights: Sequence[float],
+    cut: float,
+    vetoed: float,
+) -> tuple[JsonObject, Acceptance]:
+    made = AcceptanceModel(embedder, bias, tuple(knots), tuple(slopes), tuple(weights), cut, vetoed)
+    return dump_model(made, {}), CalibratedAcceptance(made, lexis())
+
+
+def _make_lab(settings: NoSettings, build: Build) -> Command:  # noqa: ARG001
+    return _Lab()
+
+
+@hookimpl
+def register_components(registry: Registrar) -> None:
+    """Register "lab"."""
+    registry.add(COMMAND, "lab", _make_lab, settings=NoSettings, extra="lab")
