@@ -1,0 +1,24 @@
+"""Each seeded fault is noticed, for what it is; `test_sequences` shows that forebay as it is has none of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.safety.machine import UnsafeError, explore
+from tests.safety.mutants import MUTANTS, Mutant
+
+SEQUENCES = 5_000
+"""At most; the first that notices it ends the search."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_it_is_noticed(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant.seed(monkeypatch)
+    with pytest.raises(UnsafeError) as caught:
+        explore(sequences=SEQUENCES)
+    assert any(text in str(caught.value) for text in mutant.noticed), str(caught.value)
+
+
+def test_there_are_twelve_at_least() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 12
