@@ -205,15 +205,19 @@ def plans(upstream: str, collector: str) -> dict[str, Plan]:
     def forebay(**settings: Any) -> Plan:
         return Plan(upstream, {**common, **settings}, callbacks=(FOREBAY,), env=env)
 
-    # 32 at a time wait for one embedder: what is measured is its cost, not the deadline
-    semantic = {"semantic": "serve", "lookup_deadline_ms": 5000}
+    semantic = forebay(
+        # 32 at a time wait for one embedder: what is measured is its cost, not the deadline
+        cache={"semantic": "serve", "lookup_deadline_ms": 5000},
+        acceptance={"type": "verified", "trust": "calibrated"},
+        audits={"enabled": False},  # they compute a share of the hits instead of serving them
+    )
     return {
         "alone": Plan(upstream, callbacks=()),
         "noop": Plan(upstream, callbacks=("noop.noop",)),
         "local": Plan(upstream, callbacks=(), litellm={"cache": True, "cache_params": {"type": "local"}}),
         "lite": forebay(cache={"semantic": "off"}),
         "memory": forebay(cache={"semantic": "off"}, store={"type": "memory"}),
-        "semantic": forebay(cache=semantic),
+        "semantic": semantic,
     }
 
 
