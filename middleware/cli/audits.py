@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.text import Text
@@ -18,6 +18,8 @@ from ..telemetry import Telemetry
 from .session import console, say_json, session_of, table
 from .store import keyring_of, state_dir_of
 
+DIGEST: Final = 64
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 def audits(
     context: typer.Context,
+    bands: Annotated[
+        bool, typer.Option("--all", help="Show every band of confidence, not the best of each kind.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what the acceptance policy has learned: which kinds of semantic hits are proven, and the bound on wrong ones."""
@@ -38,14 +43,47 @@ def audits(
     if not rows:
         out.print("no audit yet: semantic hits are shadowed until enough of them were found right")
         return
-    titles = list(dict.fromkeys(name for row in rows for name in row))
-    shown = table()
-    for title in titles:
-        number = all(isinstance(row.get(title), int | float) for row in rows)
-        shown.add_column(title.replace("_", " "), justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        shown.add_row(*(_cell(row.get(title)) for title in titles))
+    shown = table("hits", "served")
+    for title in ("from confidence", "audits", "wrong", "at most"):
+        shown.add_column(title, justify="right")
+    for row in rows if bands else _best(rows):
+        shown.add_row(
+            _name(str(row["stratum"])),
+            Text("yes", style="green")
+            if row["proven"]
+            else Text("no: worse", style="red")
+            if row["worse"]
+            else "not yet",
+            f"{row['confidence_from']:.2f}",
+            f"{row['audits']:,.0f}",
+            f"{row['wrong_share']:.1%}",
+            f"{row['upper_bound']:.1%}",
+        )
     out.print(shown)
+    seen = rows[0]["judge_sensitivity"]
+    out.print(
+        Text(
+            f"\nwrong: of those audited; at most: the bound. The judge sees at least {seen:.0%} of the differences; the rest is "
+            "part of the bound.",
+            style="dim",
+        )
+    )
+
+
+def _best(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of each kind of hits the least sure that are proven, else those that are nearest to it."""
+    kinds_of: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        kinds_of.setdefault(str(row["stratum"]), []).append(row)
+    return [
+        min(bands, key=lambda row: (not row["proven"], row["confidence_from"] if row["proven"] else row["upper_bound"]))
+        for bands in kinds_of.values()
+    ]
+
+
+def _name(stratum: str) -> str:
+    """Return a stratum's name with a tenant's digest cut short."""
+    return " ".join(word[:12] if len(word) == DIGEST else word for word in stratum.split())
 
 
 def learned(session: Session) -> Sequence[JsonObject]:
@@ -79,11 +117,3 @@ def learned(session: Session) -> Sequence[JsonObject]:
             f"what was learned in {folder} is another policy's than {spec.type!r}, or made with other settings"
         ) from None
     return policy.report()
-
-
-def _cell(value: Any) -> Text | str:
-    if isinstance(value, bool):
-        return Text("yes", style="green") if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)

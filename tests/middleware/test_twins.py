@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,7 @@ from forebay.middleware.twins import Turn, Twins
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ENTRY = Entry("k", "s", "", "q", Answer({}), "m", "t", 0.0, 1.0)
+ENTRY = Entry("k", "s", "", "q", Answer({}), "m", "t", 0.0, expires_s=time.time() + 3600.0)
 FOREVER = 60.0
 
 
@@ -38,6 +39,16 @@ async def led(*followers: str) -> tuple[Twins, list[asyncio.Task[Entry | Turn]]]
     tasks = follow(twins, *followers)
     await turns()
     return twins, tasks
+
+
+async def test_an_answer_that_is_held_for_long_expires() -> None:
+    now_s = [0.0]
+    twins = Twins(clock=lambda: now_s[0])
+    twins.hold("k", replace(ENTRY, expires_s=5.0))
+    assert twins.busy("k")
+    now_s[0] = 5.0
+    assert not twins.busy("k")
+    assert await twins.join("k", "a", FOREVER) is Turn.LEAD
 
 
 async def test_the_first_leads_and_its_answer_wakes_all() -> None:
