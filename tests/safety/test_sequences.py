@@ -29,16 +29,19 @@ SOMETIMES = (
 STRUCK = ("get", "search", "put", "delete", "count", "scan", "embed")
 
 
-def assert_told(seen: Counter[str], sequences: int, happened: tuple[str, ...]) -> None:
+def assert_told(seen: Counter[str], sequences: int, happened: tuple[str, ...], spared: int = 1) -> None:
     """The sequences went where something can go wrong: a suite that only sees misses proves nothing.
 
-    What is drawn changes with the sources that hypothesis takes constants from, so one operation may go without a fault.
+    What is drawn changes with the sources that hypothesis takes constants from, so an operation may go without a fault.
+
+    Args:
+        spared: how many operations may: behind a tier that answers from memory some are seldom asked for.
     """
     assert seen["sequences"] >= sequences
     unseen = [what for what in happened if not seen[what]]
     assert len(unseen) <= 1, unseen
     unhurt = [what for what in STRUCK if not any(each.startswith(f"fault: {what} ") for each in seen)]
-    assert len(unhurt) <= 1, unhurt
+    assert len(unhurt) <= spared, unhurt
     for tier in ("exact", "inflight", "semantic"):
         assert seen[f"client: {tier}"] > sequences / 4
 
@@ -56,7 +59,7 @@ def test_many_sequences(part: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("tier", [Tier.HOT, Tier.HOT_SHARED])
 def test_sequences_with_the_hot_tier(tier: Tier) -> None:
-    assert_told(explore(sequences=SEQUENCES, part=PARTS, tier=tier), SEQUENCES, OFTEN)
+    assert_told(explore(sequences=SEQUENCES, part=PARTS, tier=tier), SEQUENCES, OFTEN, spared=4)
 
 
 @pytest.mark.parametrize("history", HISTORIES)
