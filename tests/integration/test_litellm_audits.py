@@ -23,7 +23,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "store": {"type": "milvus"},
     "background": {"calls_per_minute": 1000},
 }
-EAGER: Final = {"type": "verified", "trust": "calibrated", "budget": 1.0, "steady": 1.0}
+EAGER: Final = {"type": "verified", "trust": "calibrated", "confidence": 0.7, "budget": 1.0, "steady": 1.0}
 OWN_CACHE: Final = {"cache": True, "cache_params": {"type": "local"}}
 AROUND: Final = {"x-forebay-bypass": "1"}
 CANDIDATES: Final = "forebay.audits|kind=candidate"

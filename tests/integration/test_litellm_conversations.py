@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 SETTINGS: Final[dict[str, Any]] = {
     "cache": {"lookup_deadline_ms": 5000},
     "store": {"type": "milvus"},
-    "acceptance": {"type": "verified", "trust": "calibrated"},
+    "acceptance": {"type": "verified", "trust": "calibrated", "confidence": 0.7},
     "audits": {"enabled": False},  # they compute a share of the hits instead of serving them
 }
 DIALOGUES: Final[dict[str, dict[str, Any]]] = {

@@ -63,7 +63,7 @@ def proxy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "cache": {"semantic": "serve", "lookup_deadline_ms": 5000},
         "embedder": {"type": "minilm"},
         "store": {"type": "milvus"},
-        "acceptance": {"type": "verified", "trust": "calibrated"},
+        "acceptance": {"type": "verified", "trust": "calibrated", "confidence": 0.7},
         "audits": {"enabled": False},  # they compute a share of the hits instead of serving them
         "limit": {"type": "fixed", "max_inflight": 8},
     }
