@@ -275,7 +275,10 @@ def resident_bytes() -> int:
 
 
 def verdicts(report: Report) -> None:
-    """Time every acceptance policy there is, with its account of how often it is wrong where it keeps one."""
+    """Time every acceptance policy there is, with its account of how often it is wrong where it keeps one.
+
+    The asked question is a new text each time; the kept one has been read before, or is new, too.
+    """
     registry = Registry()
     acceptance.register_components(registry.registrar("acceptance"))
     pairs = [
@@ -289,14 +292,15 @@ def verdicts(report: Report) -> None:
     ]
     with tempfile.TemporaryDirectory() as folder:
         build = Build(Path(folder), KEYRING, Telemetry(enabled=False), DIMENSION)
-        for name in registry.names(ACCEPTANCE):
+        for name, fresh in [(name, fresh) for name in registry.names(ACCEPTANCE) for fresh in (False, True)]:
             policy = registry.build(ACCEPTANCE, name, {}, build)
             seconds: list[float] = []
             before = time.process_time()
             for turn in range(QUERIES):
                 left, right = pairs[turn % len(pairs)]
-                question = f"{right} {turn}"
-                entry = Entry("id", "s", "", f"{left} {turn}", Answer({}), "m", "t", 0.0, 4e9)
+                question = f"{right} {turn} {name} {fresh}"
+                kept = f"{left} {turn} {name}" if fresh else left
+                entry = Entry("id", "s", "", kept, Answer({}), "m", "t", 0.0, 4e9)
                 asked = Asked(Key("s", "", "", question), "tenant", "route", "question")
                 candidate = Candidate(entry, 0.8 + 0.19 * (turn % 97) / 97)
                 began = time.perf_counter()
@@ -305,7 +309,8 @@ def verdicts(report: Report) -> None:
                     policy.share(asked, verdict)
                 seconds.append(time.perf_counter() - began)
             cpu = time.process_time() - before
-            report.add(f"acceptance + bound: {name}", len(seconds), percentiles(seconds, cpu))
+            case = f"acceptance + bound: {name}" + (", kept text new" if fresh else "")
+            report.add(case, len(seconds), percentiles(seconds, cpu))
 
 
 def peers(report: Report, pythons: Sequence[str], number: int) -> None:

@@ -140,7 +140,7 @@ _FILLERS: Final = frozenset(map(stem, FILLERS))
 
 
 # one question is compared with several kept ones, and a kept one with many questions
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=2048)
 def read(text: str) -> Reading:
     """Read a question."""
     text = unicodedata.normalize("NFC", text).translate(_QUOTES)
