@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from _latency_data import DIMENSION, Points, PointsStore
+from _latency_report import Report, percentiles
 from rich.console import Console
 from rich.table import Table
 
@@ -60,32 +61,6 @@ SCOPES: Final = 10_000
 PEER_SIZES: Final = {"gptcache": 1_000, "milvus-lite": 10_000, "faiss": 100_000, "usearch": 100_000}
 KEYRING: Final = Keyring.from_secret("a secret for this benchmark only")
 _BATCH: Final = 500
-
-
-class Report:
-    """The rows so far."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-
-    def add(self, case: str, n: int, figures: dict[str, float], *, against: str = "", **more: Any) -> None:
-        """Add a row; `against` names the case its median is compared with."""
-        other = next((row for row in self.rows if row["case"] == against), None)
-        row: dict[str, Any] = {"case": case, "concurrency": 1, "n": n}
-        row |= {name: round(value, 4) for name, value in figures.items()}
-        row |= {"ratio_to": against if other else "", "ratio": None}
-        if other and other["p50_ms"]:
-            row["ratio"] = round(figures["p50_ms"] / other["p50_ms"], 2)
-        row |= more
-        self.rows.append(row)
-        shown = ", ".join(f"{name} {value}" for name, value in row.items() if value not in ("", None))
-        print(shown, flush=True)
-
-
-def percentiles(seconds: Sequence[float], cpu_s: float) -> dict[str, float]:
-    """Return what a row says about times."""
-    p50, p99 = np.percentile(np.asarray(seconds) * 1000, [50, 99])
-    return {"p50_ms": float(p50), "p99_ms": float(p99), "cpu_ms_per_request": 1000 * cpu_s / len(seconds)}
 
 
 async def timed(calls: Sequence[Callable[[], Awaitable[Any]]]) -> tuple[dict[str, float], list[Any]]:
