@@ -7,8 +7,10 @@ import pytest
 from tests.safety.machine import UnsafeError, explore
 from tests.safety.mutants import MUTANTS, Mutant
 
-SEQUENCES = 5_000
-"""At most; the first that notices it ends the search."""
+PARTS = 6
+SEQUENCES = 1_200
+"""Of each part, at most; the first that notices it ends the search. Some mutants are met within a few sequences from one seed
+and not in thousands from another, and what is drawn changes with the sources that hypothesis takes constants from."""
 
 
 @pytest.mark.slow
@@ -16,7 +18,8 @@ SEQUENCES = 5_000
 def test_it_is_noticed(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.seed(monkeypatch)
     with pytest.raises(UnsafeError) as caught:
-        explore(sequences=SEQUENCES)
+        for part in range(PARTS):
+            explore(sequences=SEQUENCES, part=part)
     assert any(text in str(caught.value) for text in mutant.noticed), str(caught.value)
 
 

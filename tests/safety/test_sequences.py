@@ -47,7 +47,7 @@ def assert_told(seen: Counter[str], sequences: int, happened: tuple[str, ...], s
 
 
 def test_a_few_sequences() -> None:
-    assert_told(explore(sequences=300, part=PARTS, steps=20), 300, OFTEN)
+    assert_told(explore(sequences=300, part=PARTS, steps=20), 300, OFTEN, spared=2)
 
 
 @pytest.mark.slow
