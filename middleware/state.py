@@ -101,12 +101,6 @@ class StateStore:
             rows = db.execute("SELECT data FROM explanations ORDER BY created_s DESC LIMIT ?", (limit,))
             return [json.loads(row[0]) for row in rows]
 
-    def recent(self, limit: int) -> Sequence[str]:
-        """Return the ids of the newest explained requests."""
-        with self._connect() as db:
-            rows = db.execute("SELECT request_id FROM explanations ORDER BY created_s DESC LIMIT ?", (limit,))
-            return [str(row[0]) for row in rows]
-
     def save(self, name: str, data: JsonObject) -> None:
         """Keep a snapshot under a name; returns at once."""
         self._put(("INSERT OR REPLACE INTO snapshots VALUES (?, ?)", (name, json.dumps(dict(data)))))
