@@ -13,13 +13,22 @@ SEQUENCES = 1_200
 and not in thousands from another, and what is drawn changes with the sources that hypothesis takes constants from."""
 
 
+def search() -> None:
+    """Run the sequences of one part after the other.
+
+    Raises:
+        UnsafeError: one of them noticed something.
+    """
+    for part in range(PARTS):
+        explore(sequences=SEQUENCES, part=part)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_it_is_noticed(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant.seed(monkeypatch)
     with pytest.raises(UnsafeError) as caught:
-        for part in range(PARTS):
-            explore(sequences=SEQUENCES, part=part)
+        search()
     assert any(text in str(caught.value) for text in mutant.noticed), str(caught.value)
 
 
