@@ -108,7 +108,9 @@ class Auditor:
         behind = self._caller() is not None and flight.request.endpoint in CALLED
         if self._policy is None or behind or not self._has_room():
             return False
-        share = self._policy.share(found.asked, found.verdict)
+        share = self._share(self._policy, flight, found)
+        if share <= 0.0:
+            return False
         flight.audit_share = share
         return self._random.random() < share
 
@@ -138,9 +140,15 @@ class Auditor:
         caller = self._caller()
         if not self._has_room() or (served and (caller is None or caller.refusal() is not None)):
             return  # before the draw: what cannot be audited must not have been chosen
-        share = policy.share(found.asked, found.verdict)
+        share = self._share(policy, flight, found)
         if self._random.random() < share:
             self._start(flight, found, fresh, share, served=served)
+
+    @staticmethod
+    def _share(policy: Audited, flight: Flight, found: Considered) -> float:
+        """Return with which probability to audit: the policy's, times the strategy's."""
+        times = flight.choice.strategy.audits if flight.choice is not None else 1.0
+        return min(1.0, policy.share(found.asked, found.verdict) * times)
 
     async def drain(self, timeout_s: float) -> None:
         """Let running audits end, at most this long, and keep what was learned."""

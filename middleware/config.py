@@ -8,13 +8,12 @@ Unknown keys are errors that name the file, the path and the nearest known key.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .config_file import overridden, read_yaml
 from .errors import ConfigError
 from .narrow import is_array, is_object
 from .records import Mode
@@ -23,9 +22,7 @@ from .registry import settings_error
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PREFIX = "FOREBAY__"
 SECRET_CHARS = 16
-_VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def _read_off(value: object) -> object:
@@ -56,6 +53,37 @@ def _spec(name: str) -> Any:
     return Field(default_factory=lambda: Spec(type=name))
 
 
+NAMED: Final = {
+    "classifiers": ("profile", "priority", "volatility"),
+    "predictors": ("fingerprint", "neighbours", "length", "work", "difficulty"),
+    "stream": ("pattern", "forecast"),
+}
+"""Several components by name, in the order they run. Given is a mapping of name to settings on top of these: a name that is
+new is added behind them, ``off`` leaves one out."""
+
+
+def _specs(field: str) -> Any:
+    return Field(default_factory=lambda: tuple(Spec(type=name) for name in NAMED[field]))
+
+
+def _in_order(field: str, given: Mapping[Any, Any]) -> tuple[dict[str, Any], ...]:
+    """Return the components of a field as specs.
+
+    Raises:
+        ValueError: one is given as something else than its settings or ``off``.
+    """
+    settings: dict[str, Any] = {name: {} for name in NAMED[field]}
+    for name, its in given.items():
+        if its is False or its == "off":
+            settings.pop(str(name), None)
+        elif its is None or is_object(its):
+            settings[str(name)] = its or {}
+        else:
+            msg = f"{field}.{name} must hold settings as 'key: value' lines, or be 'off'"
+            raise ValueError(msg)
+    return tuple({**its, "type": name} for name, its in settings.items())
+
+
 class Rule(_Section):
     """A mode for some requests; the first rule that matches wins.
 
@@ -68,6 +96,33 @@ class Rule(_Section):
     endpoint: str = "*"
     mode: ModeSetting
     percent: Annotated[float, Field(ge=0, le=100)] = 100.0
+
+
+class ObjectiveConfig(_Section):
+    """What a request of one priority class shall be answered within; `null` is no objective.
+
+    ``ttft_s`` is from arrival to the first token, ``tpot_s`` for each token after it (both of streams), ``total_s`` from
+    arrival to the end.
+    """
+
+    ttft_s: Annotated[float | None, Field(gt=0)] = None
+    tpot_s: Annotated[float | None, Field(gt=0)] = None
+    total_s: Annotated[float | None, Field(gt=0)] = None
+
+
+class ObjectivesConfig(_Section):
+    """Latency objectives by priority class; goodput is the share of requests that met theirs."""
+
+    interactive: ObjectiveConfig = ObjectiveConfig(ttft_s=2.0, tpot_s=0.1)
+    standard: ObjectiveConfig = ObjectiveConfig(ttft_s=5.0, tpot_s=0.2)
+    batch: ObjectiveConfig = ObjectiveConfig(total_s=300.0)
+    background: ObjectiveConfig = ObjectiveConfig()
+
+
+class AnalysisConfig(_Section):
+    """Request analysis: a classifier, predictor, stream analyzer or strategy that takes longer than the budget gives nothing."""
+
+    budget_ms: Annotated[float, Field(gt=0)] = 20.0
 
 
 class CacheConfig(_Section):
@@ -145,6 +200,12 @@ class Config(_Section):
     secret: str | None = None
     plugins: tuple[str, ...] = ()
     analyzer: Spec = _spec("basic")
+    classifiers: tuple[Spec, ...] = _specs("classifiers")
+    predictors: tuple[Spec, ...] = _specs("predictors")
+    stream: tuple[Spec, ...] = _specs("stream")
+    strategy: Spec = _spec("rules")
+    objectives: ObjectivesConfig = ObjectivesConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
     embedder: Spec = _spec("minilm")
     store: Spec = _spec("milvus")
     context: Spec = _spec("reading")
@@ -176,6 +237,8 @@ class Config(_Section):
             default = info.get_default(call_default_factory=True)
             if isinstance(default, Spec) and is_object(given) and "type" not in given:
                 filled[name] = {"type": default.type, **given}
+            if name in NAMED and is_object(given):
+                filled[name] = _in_order(name, given)
         return filled
 
     @field_validator("secret")
@@ -196,7 +259,7 @@ def load_config(path: str | Path | None = None, *, environ: Mapping[str, str] | 
     """
     env = os.environ if environ is None else environ
     source = str(path) if path is not None else "defaults"
-    data = _read(Path(path), env) if path is not None else {}
+    data = read_yaml(Path(path), env) if path is not None else {}
     return parse_config(data, environ=env, source=source)
 
 
@@ -209,97 +272,12 @@ def parse_config(
         ConfigError: a setting is wrong or unknown.
     """
     env = os.environ if environ is None else environ
-    merged, overridden = _overridden(dict(data), env)
+    merged, set_by = overridden(dict(data), env)
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
         loc = tuple(str(part) for part in error.errors(include_url=False)[0]["loc"])
-        variable = next((name for name, path in overridden.items() if path[: len(loc)] == loc[: len(path)]), "")
+        variable = next((name for name, path in set_by.items() if path[: len(loc)] == loc[: len(path)]), "")
         if loc == ("secret",):
             raise ConfigError(str(error.errors()[0]["msg"]), path="secret", source=variable or source) from None
         raise settings_error(error, Config, path="", source=variable or source) from None
-
-
-class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a key that is given twice; YAML would silently take the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {name!r} is given twice; keep one", key.start_mark
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _read(path: Path, env: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError("no such file; check FOREBAY_CONFIG or the path", source=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read as UTF-8 text: {error}", source=str(path)) from None
-    try:
-        loaded: Any = yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "malformed"
-        raise ConfigError(f"not YAML{at}: {problem}", source=str(path)) from None
-    except ValueError as error:  # PyYAML: a date that does not exist, a number with too many digits
-        raise ConfigError(f"holds a value that cannot be read ({error}); quote it", source=str(path)) from None
-    if loaded is None:
-        return {}
-    if not is_object(loaded):
-        raise ConfigError("must hold settings as 'key: value' lines", source=str(path))
-    return {str(key): _expand(value, env, str(key), str(path)) for key, value in loaded.items()}
-
-
-def _expand(value: Any, env: Mapping[str, str], path: str, source: str) -> Any:
-    if is_object(value):
-        return {str(key): _expand(item, env, f"{path}.{key}", source) for key, item in value.items()}
-    if is_array(value):
-        return [_expand(item, env, f"{path}.{index}", source) for index, item in enumerate(value)]
-    if not isinstance(value, str) or "${" not in value:
-        return value
-
-    def replace(match: re.Match[str]) -> str:
-        name, default = match.group(1), match.group(2)
-        if name is None:
-            return "${"
-        found = env.get(name)
-        if not found and default is not None:
-            return default
-        if found is None:
-            raise ConfigError(
-                f"environment variable {name} is not set; set it or write ${{{name}:-default}}",
-                path=path,
-                source=source,
-            )
-        return found
-
-    # stays text: numbers and booleans are read where a setting wants one, and a secret is not to be read at all
-    return _VARIABLE.sub(replace, value)
-
-
-def _overridden(data: dict[str, Any], env: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
-    used: dict[str, tuple[str, ...]] = {}
-    for name in sorted(env):
-        if not name.startswith(PREFIX):
-            continue
-        keys = tuple(part.lower() for part in name[len(PREFIX) :].split("__"))
-        try:
-            value = yaml.safe_load(env[name])
-        except (yaml.YAMLError, ValueError):
-            raise ConfigError("value is not YAML; quote it", source=name) from None
-        node = data
-        for key in keys[:-1]:
-            below = node.get(key)
-            node[key] = dict(below) if is_object(below) else {}
-            node = node[key]
-        node[keys[-1]] = value
-        used[name] = keys
-    return data, used

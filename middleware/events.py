@@ -16,7 +16,7 @@ class Decision:
     """One decision about one request, for observers and for `explain`.
 
     Attributes:
-        stop: analyze, lookup, admit, run or settle.
+        stop: analyze, lookup, admit, run or settle; strategy for the choice of one, predict for what was predicted.
         choice: what was decided.
         reason: bounded label.
         detail: numbers and names only, never prompt or answer text.

@@ -21,8 +21,10 @@ from .telemetry import end_span
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
+    from .analysis.facts import RequestFacts, Subject
+    from .analysis.strategies import Choice
     from .gate import Lease
-    from .records import Answer, Entry, Key, Lookup, Request, RequestFacts, Vector
+    from .records import Answer, Entry, Key, Lookup, Request, Vector
     from .similar import Considered
 
 
@@ -41,6 +43,8 @@ class Flight:
     Attributes:
         mode: off, shadow or serve; fixed when the flight begins.
         facts, key, lookup: set by the stops; None until then.
+        choice: the strategy for it, None where none was chosen.
+        subject: what was predicted, None where nothing was; `told`: the stream's analyzers know of it.
         vector: the question's vector, once somebody had it made; `context_vector` is its reading's.
         considered: what the semantic tier decided, where it judged a candidate.
         follows: a request in flight that asks the same in other words, and the verdict on it.
@@ -62,6 +66,9 @@ class Flight:
         self.facts: RequestFacts | None = None
         self.key: Key | None = None
         self.lookup: Lookup | None = None
+        self.choice: Choice | None = None
+        self.subject: Subject | None = None
+        self.told = False
         self.vector: Vector | None = None
         self.context_vector: Vector | None = None
         self.considered: Considered | None = None
@@ -76,7 +83,9 @@ class Flight:
         self.lane = ""
         self.alone = False
         self.engine_span: Span = INVALID_SPAN
+        self.entered_s: float | None = None
         self.first_token_s: float | None = None
+        self.ended_s: float | None = None
         self.decisions: list[Decision] = []
         self.settled = asyncio.Event()
         self.candidate = asyncio.Event()
@@ -86,6 +95,16 @@ class Flight:
     def hit(self) -> Hit | None:
         """The hit to serve, None for a miss."""
         return self.lookup if isinstance(self.lookup, Hit) else None
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was shed."""
+        return self.status is CacheStatus.SHED
+
+    @property
+    def complete(self) -> bool:
+        """Whether it came to a clean end."""
+        return self.ending is Ending.COMPLETE
 
     def decide(self, stop: str, choice: str, reason: str = "", **detail: Any) -> None:
         """Note a decision for observers and `explain`."""
@@ -97,6 +116,10 @@ class Flight:
             return False
         self.facts, self.key = facts, key
         return True
+
+    def predicted(self, subject: Subject) -> None:
+        """The predictors are done."""
+        self.subject, self.facts = subject, subject.facts
 
     def found(self, lookup: Lookup) -> bool:
         """The lookup is done."""
@@ -133,6 +156,7 @@ class Flight:
         """An attempt enters the engine; the span of an earlier attempt ends as failed."""
         end_span(self.engine_span, error="retried")
         self.engine_span = span
+        self.entered_s, self.first_token_s = monotonic(), None
 
     def first_token(self) -> bool:
         """The first piece of a stream arrived."""
@@ -163,7 +187,7 @@ class Flight:
         self.release()
         if self.ending is not None:
             return False
-        self.ending = ending
+        self.ending, self.ended_s = ending, monotonic()
         if self.timer is not None:
             self.timer.cancel()
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,9 @@ from .answer_values import answer_values
 from .chat import Assembler, replay
 from .errors import ShedError
 from .events import Decision
-from .flight import Flight, Part
-from .keys import UNREAD, UncacheableError, make_key
+from .flight import Flight
 from .narrow import is_object
-from .records import CacheStatus, Ending, Hit, JsonObject, Mode, RequestFacts, Ticket
+from .records import CacheStatus, Ending, Hit, JsonObject, Mode, Ticket
 from .sharing import Sharing
 from .telemetry import annotate, end_span
 
@@ -29,12 +28,14 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
+    from .analysis.facts import RequestFacts
+    from .analyze import AnalyzeStop
     from .config import Config
     from .keys import Keyring
     from .lanes import Lanes
     from .lookup import LookupStop
     from .modes import Modes
-    from .protocols import Analyzer, ContextReader, Engine
+    from .protocols import Engine
     from .records import Key, Lookup, Request
     from .settle import SettleStop
     from .telemetry import Telemetry
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 class Stops:
     """What the pipeline is made of."""
 
-    analyzer: Analyzer
+    analyze: AnalyzeStop
     lookup: LookupStop
     gate: Lanes
     settle: SettleStop
@@ -55,7 +56,6 @@ class Stops:
     modes: Modes
     keyring: Keyring
     telemetry: Telemetry
-    reader: ContextReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,34 +111,8 @@ class Pipeline:
         return flight
 
     def analyze(self, flight: Flight) -> RequestFacts:
-        """Stop 1: find facts and the key. Fails open: what cannot be analyzed is not cached."""
-        if flight.facts is not None:
-            return flight.facts
-        span = self.telemetry.child(semconv.SPAN_ANALYZE, flight.span)
-        key = None
-        try:
-            facts = self._stops.analyzer.analyze(flight.request)
-            if facts.cacheable and flight.mode is not Mode.OFF:
-                key = self.key_of(flight.request)
-                flight.parts = self._parts(flight.request)
-        except UncacheableError:
-            facts = RequestFacts(0, 0, "other", cacheable=False, semantic=False, reason="invalid_params")
-        except Exception as error:  # fail open
-            self.telemetry.dependency_error("analyzer", type(error).__name__)
-            facts = RequestFacts(0, 0, "other", cacheable=False, semantic=False, reason="analyzer_error")
-        flight.analyzed(facts, key)
-        flight.decide("analyze", facts.task, facts.reason, input_tokens=facts.input_tokens, cacheable=facts.cacheable)
-        annotate(
-            span,
-            {
-                semconv.ANALYZE_TASK: facts.task,
-                semconv.ANALYZE_INPUT_TOKENS: facts.input_tokens,
-                semconv.ANALYZE_CACHEABLE: facts.cacheable,
-                semconv.ANALYZE_REASON: facts.reason,
-            },
-        )
-        end_span(span)
-        return facts
+        """Stop 1: find facts and the key, and choose a strategy."""
+        return self._stops.analyze.run(flight)
 
     def key_of(self, request: Request) -> Key:
         """Return the key of a request's answer.
@@ -146,22 +120,13 @@ class Pipeline:
         Raises:
             UncacheableError: a field has no canonical form.
         """
-        reading = UNREAD
-        if len(request.messages) > 1 and not request.batch:
-            try:
-                reading = self._stops.reader.read(request.messages)
-            except Exception as error:  # fail open: then it leans on everything
-                self.telemetry.dependency_error("context", type(error).__name__)
-        return make_key(request, self._stops.keyring, reading)
-
-    def _parts(self, request: Request) -> list[Part]:
-        if not request.batch:
-            return []
-        return [Part(make_key(replace(request, messages=[one]), self._stops.keyring)) for one in request.messages]
+        return self._stops.analyze.key_of(request)
 
     async def lookup(self, flight: Flight) -> Lookup:
-        """Stop 2: look for an answer."""
-        return await self._stops.lookup.run(flight)
+        """Stop 2: look for an answer; where there is none, predict what computing it takes."""
+        found = await self._stops.lookup.run(flight)
+        self._stops.analyze.predict(flight)
+        return found
 
     def has_room(self, lane: str) -> bool:
         """Return whether a request to this deployment would be let in or could wait. Fails open."""
@@ -346,8 +311,21 @@ class Pipeline:
 
     @staticmethod
     def _ticket(flight: Flight) -> Ticket:
-        tokens = flight.facts.input_tokens if flight.facts is not None else 0
-        return Ticket(flight.request.id, flight.request.tenant, flight.started_s, tokens)
+        request, facts = flight.request, flight.facts
+        if facts is None:
+            return Ticket(request.id, request.tenant, flight.started_s)
+        length, work = facts.length, facts.work
+        return Ticket(
+            id=request.id,
+            tenant=request.tenant,
+            enqueued_s=flight.started_s,
+            input_tokens=facts.prompt_tokens,
+            output_tokens=length.median if length is not None else 0.0,
+            output_tokens_q90=length.q90 if length is not None else 0.0,
+            seconds=work.seconds if work is not None else None,
+            priority=facts.priority,
+            deadline_s=flight.started_s + request.deadline_s if request.deadline_s is not None else None,
+        )
 
     def _shed(self, flight: Flight, error: ShedError) -> None:
         flight.shed()

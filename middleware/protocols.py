@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import TracerProvider
 
+    from .analysis.facts import RequestFacts
     from .coordination import Claimed, Listener, Roster, Told
     from .events import Health
     from .records import (
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
         Query,
         Reading,
         Request,
-        RequestFacts,
         Selector,
         Ticket,
         Vector,

@@ -13,6 +13,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from .analysis.facts import Priority
+
 JsonObject: TypeAlias = Mapping[str, Any]
 Vector: TypeAlias = Sequence[float]
 
@@ -93,6 +95,8 @@ class Request:
             ``embeddings``.
         batch: each message is asked on its own and has an answer of its own (embedding inputs).
         labels: whom the savings are accounted to (``key``, ``team``, …); names and digests, never secrets.
+        hints: what the host knows beside `params`, for rules: ``header.NAME`` (lower-cased, without credentials),
+            ``body.service_tier`` and ``body.priority``, ``key.NAME`` and ``team.NAME`` (metadata the operator gave them).
         stream: whether the caller wants server-sent events.
         deadline_s: seconds the caller will wait, None where unknown.
     """
@@ -108,6 +112,7 @@ class Request:
     deadline_s: float | None = None
     batch: bool = False
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    hints: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,27 +128,6 @@ class Reading:
     text: str = ""
     resolved: bool = True
     reason: str = "no_earlier_turns"
-
-
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
-    """What the analyzer found out about a request.
-
-    Attributes:
-        input_tokens: estimated prompt tokens.
-        turns: messages that are not system or developer messages.
-        task: kind of work (``question``, ``code``, ``translate``, …).
-        cacheable: whether the answer may be kept and reused at all.
-        semantic: whether a similar question may be answered by the same answer.
-        reason: bounded label saying why not, ``ok`` where both hold.
-    """
-
-    input_tokens: int
-    turns: int
-    task: str
-    cacheable: bool
-    semantic: bool
-    reason: str = "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,12 +365,23 @@ EVERYTHING: Selector = Selector()
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A request waiting to be let into the engine."""
+    """A request waiting to be let into the engine.
+
+    Attributes:
+        output_tokens, output_tokens_q90: predicted, 0 where nothing was.
+        seconds: predicted time in the engine, None where nothing was.
+        deadline_s: when its caller gives up, on the clock of `enqueued_s`; None where unknown.
+    """
 
     id: str
     tenant: str
     enqueued_s: float
     input_tokens: int = 0
+    output_tokens: float = 0.0
+    output_tokens_q90: float = 0.0
+    seconds: float | None = None
+    priority: Priority = Priority.STANDARD
+    deadline_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

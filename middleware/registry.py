@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from . import protocols
+from .analysis import protocols as analysis
 from .errors import ConfigError, ForebayError, MissingExtraError, PluginError, did_you_mean
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class Kind(Generic[T]):
 
 
 ANALYZER = Kind("analyzer", protocols.Analyzer)
+CLASSIFIER = Kind("classifier", analysis.Classifier)
+PREDICTOR = Kind("predictor", analysis.Predictor)
+STREAM = Kind("stream", analysis.StreamAnalyzer)
+STRATEGY = Kind("strategy", analysis.Strategist)
 EMBEDDER = Kind("embedder", protocols.Embedder)
 STORE = Kind("store", protocols.Store)
 CONTEXT = Kind("context", protocols.ContextReader)
@@ -54,6 +59,10 @@ KINDS: Mapping[str, Kind[Any]] = {
     kind.name: kind
     for kind in (
         ANALYZER,
+        CLASSIFIER,
+        PREDICTOR,
+        STREAM,
+        STRATEGY,
         EMBEDDER,
         STORE,
         CONTEXT,

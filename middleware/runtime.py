@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import registry as kinds
+from .analysis.build import build_analysis
+from .analyze import AnalyzeStop
 from .audits import Auditor
 from .background import BackgroundCaller, BackgroundEngine
 from .breaker import Breaker
@@ -140,6 +142,7 @@ class Runtime:
             },
             checks=self._checks,
         )
+        self.analysis = build_analysis(config, self._make, self._lanes, self.state, self.telemetry)
         self.pipeline = self._pipeline()
         if self.engine is not None:
             self.call_behind(self.engine)
@@ -156,6 +159,7 @@ class Runtime:
         for part in self._parts:  # the coordination first: from then on this process is told what to forget
             await self._open(part.start)
         await self._open(self.keeper.start)
+        await asyncio.to_thread(self.analysis.memory.restore)
         components = {name: spec.type for name, spec in self.specs()}
         await self.observers.fire("startup", Started(__version__, str(self.state_dir), components))
 
@@ -163,6 +167,7 @@ class Runtime:
         """Finish background work and close everything, within a bounded time."""
         await self.pipeline.drain(timeout_s=5.0)
         await self.auditor.drain(timeout_s=1.0)
+        self.analysis.memory.save()
         await self.observers.fire("shutdown")
         self._lanes.close()
         # the coordination last: until then it holds what nobody else may do
@@ -206,6 +211,10 @@ class Runtime:
         config = self.config
         named = [
             ("analyzer", config.analyzer),
+            *((f"classifiers.{spec.type}", spec) for spec in config.classifiers),
+            *((f"predictors.{spec.type}", spec) for spec in config.predictors),
+            *((f"stream.{spec.type}", spec) for spec in config.stream),
+            ("strategy", config.strategy),
             ("embedder", config.embedder),
             ("store", config.store),
             ("context", config.context),
@@ -241,6 +250,7 @@ class Runtime:
             keeper=self.keeper,
             similar=self.similar,
             auditor=self.auditor,
+            analysis=self.analysis,
             checks=self._checks,
             expiry=self._make(kinds.EXPIRY, config.expiry, "expiry"),
             twins=twins,
@@ -251,7 +261,16 @@ class Runtime:
         )
         analyzer = self._make(kinds.ANALYZER, config.analyzer, "analyzer")
         reader = self._make(kinds.CONTEXT, config.context, "context")
-        stops = Stops(analyzer, lookup, self._lanes, settle, twins, self.modes, self.keyring, telemetry, reader)
+        stops = Stops(
+            analyze=AnalyzeStop(analyzer, reader, self.analysis, keyring=self.keyring, telemetry=telemetry),
+            lookup=lookup,
+            gate=self._lanes,
+            settle=settle,
+            twins=twins,
+            modes=self.modes,
+            keyring=self.keyring,
+            telemetry=telemetry,
+        )
         return Pipeline(stops, config, flight_deadline_s=config.litellm.flight_deadline_s)
 
     def _ordering_and_limit(self) -> tuple[Ordering, Limit]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
+    from .analysis.facts import RequestFacts
+    from .analysis.stop import Analysis
     from .audits import Auditor
     from .config import CacheConfig
     from .events import Evicted
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from .keys import Keyring
     from .observers import ObserverCaller
     from .protocols import AnswerCheck, Expiry
-    from .records import Answer, Key, RequestFacts
+    from .records import Answer, Key
     from .similar import SemanticTier
     from .telemetry import Telemetry
     from .twins import Twins
@@ -61,8 +63,10 @@ class SettleStop:
         observers: ObserverCaller,
         telemetry: Telemetry,
         auditor: Auditor,
+        analysis: Analysis,
         clock: Callable[[], float] = time,
     ) -> None:
+        self._analysis = analysis
         self._auditor = auditor
         self._keeper = keeper
         self._similar = similar
@@ -96,6 +100,7 @@ class SettleStop:
                     self._twins.let_go(shared.id, shared)
             self._report(flight, stored, reason, evicted, span)
             self._auditor.consider(flight, shared.answer if shared is not None else None)
+            self._analysis.ended(flight)
         except Exception as error:  # nobody waits for this; it is counted and traced
             self._telemetry.dependency_error("settle", type(error).__name__)
             annotate(span, {semconv.ERROR_TYPE: type(error).__name__})

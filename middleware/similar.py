@@ -201,6 +201,8 @@ class SemanticTier:
         hit = Hit(Tier.SEMANTIC, entry, similarity, best.verdict.confidence, age_s)
         if not best.verdict.proven:
             return Miss("unproven", similarity=similarity, shadow=hit)
+        if not _strict_enough(flight, best):
+            return Miss("strategy", similarity=similarity, shadow=hit)
         if mode is not Mode.SERVE:
             return Miss("shadow", similarity=similarity, shadow=hit)
         if self._hold_out is not None and self._hold_out(flight, best):
@@ -225,7 +227,7 @@ class SemanticTier:
                 deadline_s = self._config.lookup_deadline_ms / 1000
                 leader.vector, leader.context_vector = await self.vectors_of(leader.key, span, deadline_s)
         best = self._best(asked, [_in_flight(leader, query) for leader in leaders], span)
-        if best is not None and best.verdict.accepted and best.verdict.proven:
+        if best is not None and best.verdict.accepted and best.verdict.proven and _strict_enough(flight, best):
             flight.follows = best
             flight.decide("verify", "twin", best.verdict.reason, similarity=best.candidate.similarity)
 
@@ -269,6 +271,11 @@ def young_enough(flight: Flight, entry: Entry, now_s: float) -> bool:
     """Return whether the caller takes an entry of this age."""
     limit = flight.request.controls.max_age_s
     return limit is None or now_s - entry.created_s <= limit
+
+
+def _strict_enough(flight: Flight, found: Considered) -> bool:
+    """Return whether a verdict is as sure as the flight's strategy demands."""
+    return flight.choice is None or found.verdict.confidence >= flight.choice.strategy.strictness
 
 
 def note(flight: Flight, found: Considered) -> None:

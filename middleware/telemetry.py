@@ -56,10 +56,13 @@ class Telemetry:
             semconv.METRIC_PROMOTIONS,
             semconv.METRIC_DEPENDENCY_ERRORS,
             semconv.METRIC_PLUGIN_ERRORS,
+            semconv.METRIC_STRATEGIES,
+            semconv.METRIC_OBJECTIVES,
         )
         self._counters = {name: meter.create_counter(name) for name in counters}
         seconds = (semconv.METRIC_LOOKUP_SECONDS, semconv.METRIC_QUEUE_SECONDS)
         self._histograms = {name: meter.create_histogram(name, unit="s") for name in seconds}
+        self._ratios = meter.create_histogram(semconv.METRIC_PREDICTION_RATIO, unit="1")
 
     def bind(self, provider: TracerProvider) -> None:
         """Use this provider; for hosts that have none of their own."""
@@ -79,9 +82,9 @@ class Telemetry:
         carrier = {k.lower(): v for k, v in headers.items() if k.lower() in ("traceparent", "tracestate")}
         return _PROPAGATOR.extract(carrier) if carrier else None
 
-    def root(self, parent: Context | None, attributes: Attributes) -> Span:
-        """Start the span of a request."""
-        return self._start(semconv.SPAN_REQUEST, parent, SpanKind.INTERNAL, attributes)
+    def root(self, parent: Context | None, attributes: Attributes, name: str = semconv.SPAN_REQUEST) -> Span:
+        """Start the span of a request, or of what has a name of its own."""
+        return self._start(name, parent, SpanKind.INTERNAL, attributes)
 
     def child(self, name: str, parent: Span, kind: SpanKind = SpanKind.INTERNAL, **attributes: Any) -> Span:
         """Start a span below another; an invalid span where the other is not recorded."""
@@ -121,6 +124,11 @@ class Telemetry:
         """Record a duration."""
         if self.enabled:
             self._histograms[metric].record(value_s, labels)
+
+    def ratio(self, fact: str, happened: float, predicted: float) -> None:
+        """Record how often a prediction is in what happened: 1 where it came true."""
+        if self.enabled and predicted > 0:
+            self._ratios.record(happened / predicted, {"fact": fact})
 
     def dependency_error(self, dependency: str, error: str) -> None:
         """Count a failure of something forebay talks to."""

@@ -10,10 +10,12 @@ from ..middleware.hookspecs import hookimpl
 from ..middleware.registry import ANSWER_CHECK, EVICTION, EXPIRY, Build, NoSettings, Registrar, Settings
 from ..policies.answer_checks.clean_end import CleanEnd
 from ..policies.eviction.lru import LRU, MEBIBYTE
-from ..policies.expiry.fixed import DAY_S, FixedExpiry
+from ..policies.expiry.fixed import DAY_S, HOUR_S, FixedExpiry
 
 if TYPE_CHECKING:
     from ..middleware.protocols import AnswerCheck, Eviction, Expiry
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class FixedExpirySettings(Settings):
@@ -21,9 +23,15 @@ class FixedExpirySettings(Settings):
 
     Attributes:
         ttl_s: seconds; 0 keeps nothing. A caller may ask for less, not for more.
+        slow_s, daily_s, live_s, personal_s: the most for answers that the classifier "volatility" calls so, never above
+            `ttl_s`.
     """
 
-    ttl_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = DAY_S
+    ttl_s: Seconds = DAY_S
+    slow_s: Seconds = DAY_S
+    daily_s: Seconds = HOUR_S
+    live_s: Seconds = 0.0
+    personal_s: Seconds = 0.0
 
 
 class LRUSettings(Settings):
@@ -43,7 +51,7 @@ def _make_clean_end(settings: NoSettings, build: Build) -> AnswerCheck:  # noqa:
 
 
 def _make_fixed(settings: FixedExpirySettings, build: Build) -> Expiry:  # noqa: ARG001
-    return FixedExpiry(ttl_s=settings.ttl_s)
+    return FixedExpiry(**settings.model_dump())
 
 
 def _make_lru(settings: LRUSettings, build: Build) -> Eviction:  # noqa: ARG001

@@ -12,12 +12,18 @@ from ..policies.acceptance.model import AcceptanceModel, dump_model
 from ..policies.acceptance.threshold import ThresholdAcceptance
 from ..policies.acceptance.verified import VerifiedAcceptance
 from ..policies.acceptance.words import read
+from ..policies.analysis.basic import BasicAnalyzer
 from ..policies.context.reading import ContextualReading
+from ..policies.fingerprint.predictor import FingerprintPredictor
+from ..policies.profile.classifier import ProfileClassifier
 from .acceptance import lexis, model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from rich.console import Console
+
+    from ..adapters.lab.command import Part
     from ..adapters.lab.tools import Tools
     from ..middleware.protocols import Acceptance, Command, Embedder
     from ..middleware.records import JsonObject
@@ -26,12 +32,53 @@ if TYPE_CHECKING:
 class _Lab:
     @property
     def help(self) -> str:
-        return "Measure policies on your own data: which labelled pairs would share an answer."
+        return "Measure policies on your own data: shared answers, lengths of answers, load."
 
     def run(self, args: Sequence[str]) -> int:
         from ..adapters.lab.command import run
 
-        return run(tools, args)
+        return run(parts(), args)
+
+
+def parts() -> Mapping[str, Part]:
+    """Return the parts of the lab by name; each imports what it needs when it is run."""
+    from ..adapters.lab.command import Part
+
+    return {
+        "acceptance": Part("which labelled pairs of questions share an answer, and who gets it right", _acceptance),
+        "length": Part("how well the length of answers is predicted", _length),
+        "forecast": Part("how well the load of the next seconds is predicted", _forecast),
+    }
+
+
+def _acceptance(args: Sequence[str], console: Console | None) -> int:
+    from ..adapters.lab.acceptance import run
+
+    return run(tools(), args, console)
+
+
+def _length(args: Sequence[str], console: Console | None) -> int:
+    from ..adapters.lab.length import LengthTools, run
+    from ..policies.length.predictor import LengthPredictor
+
+    return run(
+        LengthTools(
+            predictor=LengthPredictor,
+            embedder=_embedder,
+            analyzer=BasicAnalyzer,
+            classifiers=lambda: (ProfileClassifier(),),
+            fingerprint=lambda: FingerprintPredictor(b"the lab's own"),
+        ),
+        args,
+        console,
+    )
+
+
+def _forecast(args: Sequence[str], console: Console | None) -> int:
+    from ..adapters.lab.forecast import run
+    from .forecast import tools as forecast_tools
+
+    return run(forecast_tools(), args, console)
 
 
 def tools() -> Tools:

@@ -44,6 +44,7 @@ from .requests import (
     build_request,
     client_fields,
     headers_of,
+    hints_of,
     labels_of,
     metadata_of,
     tenant_of,
@@ -136,6 +137,7 @@ class Bridge:
             request_id=f"fb-{uuid.uuid4().hex}",
             tenant=tenant_of(identity, self.runtime.config.litellm.tenant),
             labels=labels_of(identity),
+            hints=hints_of(identity, data),
         )
         if request is None:
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ...middleware.bodies import URGENCY_FIELDS, changes_the_answer
 from ...middleware.keys import UncacheableError
 from ...middleware.narrow import is_array, is_object
 from ...middleware.records import Controls, Request
@@ -23,42 +24,8 @@ FLIGHT_ID: Final = "forebay_id"
 
 BYPASS_HEADER: Final = "x-forebay-bypass"
 
-IGNORED: Final = frozenset(
-    {
-        "api_base",
-        "api_key",
-        "api_version",
-        "base_url",
-        "cache",
-        "caching",
-        "context_window_fallbacks",
-        "custom_llm_provider",
-        "extra_headers",
-        "fallbacks",
-        "guardrails",
-        "headers",
-        "litellm_metadata",
-        "max_retries",
-        "metadata",
-        "model",
-        "num_retries",
-        "prompt_cache_key",
-        "request_timeout",
-        "safety_identifier",
-        "service_tier",
-        "store",
-        "stream",
-        "stream_options",
-        "tags",
-        "timeout",
-        "ttl",
-        "user",
-    }
-)
-"""Parameters about transport, accounting and routing: they do not change what the answer says."""
-
-OWN_PREFIX: Final = "litellm_"
-"""LiteLLM's bookkeeping: its tracing puts a ``litellm_trace_id`` into the client's body."""
+HINT_CHARS: Final = 200
+_CREDENTIALS: Final = ("key", "token", "secret", "auth", "cookie", "password")
 
 METADATA: Final = ("litellm_metadata", "metadata")
 """Where LiteLLM carries its notes along: which of the two depends on the endpoint."""
@@ -117,11 +84,11 @@ def client_fields(data: Mapping[str, Any]) -> frozenset[str]:
 
 def params_of(data: Mapping[str, Any], endpoint: Endpoint, fields: frozenset[str]) -> dict[str, Any]:
     """Return the parameters that can change the answer; those that are None are left out."""
-    names = (endpoint.params | fields) - IGNORED
+    names = endpoint.params | fields
     params = {
         name: data[name]
         for name in names
-        if data.get(name) is not None and name != endpoint.content and not name.startswith(OWN_PREFIX)
+        if data.get(name) is not None and name != endpoint.content and changes_the_answer(name)
     }
     cache = data.get("cache")
     if is_object(cache) and cache.get("namespace") is not None:
@@ -167,8 +134,35 @@ def labels_of(identity: object) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if value}
 
 
+def hints_of(identity: object, data: Mapping[str, Any]) -> dict[str, str]:
+    """Return what rules may look at.
+
+    That is the client's own ``x-`` headers, how urgent its body says it is, and the metadata the operator gave key and team.
+
+    Headers whose name sounds like a credential are left out.
+    """
+    hints = {
+        f"header.{name}": value[:HINT_CHARS]
+        for name, value in headers_of(data).items()
+        if name.startswith("x-") and not any(word in name for word in _CREDENTIALS)
+    }
+    hints |= {f"body.{name}": str(data[name])[:HINT_CHARS] for name in URGENCY_FIELDS if data.get(name) is not None}
+    for prefix, field in (("key", "metadata"), ("team", "team_metadata")):
+        given = getattr(identity, field, None)
+        for name, value in given.items() if is_object(given) else ():
+            if isinstance(value, (str, int, float)):
+                hints[f"{prefix}.{name}"] = str(value)[:HINT_CHARS]
+    return hints
+
+
 def build_request(
-    data: Mapping[str, Any], endpoint: Endpoint, *, request_id: str, tenant: str, labels: Mapping[str, str]
+    data: Mapping[str, Any],
+    endpoint: Endpoint,
+    *,
+    request_id: str,
+    tenant: str,
+    labels: Mapping[str, str],
+    hints: Mapping[str, str] | None = None,
 ) -> Request | None:
     """Return the request in our terms, None where it is not one we can read: LiteLLM will say what is wrong."""
     messages, model = endpoint.messages(data), data.get("model")
@@ -185,6 +179,7 @@ def build_request(
         controls=controls_of(data, headers_of(data)),
         batch=endpoint.name == "embeddings",
         labels=labels,
+        hints=hints or {},
     )
 
 

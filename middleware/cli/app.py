@@ -19,7 +19,21 @@ from ..plugin_manager import PluginManager
 from ..registry import COMMAND, Build
 from ..telemetry import Telemetry
 from ..version import __version__
-from . import audits, cache, doctor, explain, listing, near_misses, reembed, savings, settings, switch, transfer, warm
+from . import (
+    audits,
+    cache,
+    doctor,
+    explain,
+    listing,
+    near_misses,
+    predictions,
+    reembed,
+    savings,
+    settings,
+    switch,
+    transfer,
+    warm,
+)
 from .session import Session, say_error, session_of
 
 if TYPE_CHECKING:
@@ -140,6 +154,7 @@ app.command("plugins")(listing.plugins)
 app.command("explain")(explain.explain)
 app.command("savings")(savings.savings)
 app.command("audits")(audits.audits)
+app.command("predictions")(predictions.predictions)
 app.command("off")(switch.off)
 app.command("on")(switch.on)
 app.add_typer(config_app, name="config")

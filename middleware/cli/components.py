@@ -42,6 +42,10 @@ def places(config: Config) -> list[tuple[str, Kind[Any], Spec]]:
     """Return every component that a config names: path, kind and name with settings."""
     found: list[tuple[str, Kind[Any], Spec]] = [
         ("analyzer", kinds.ANALYZER, config.analyzer),
+        *((f"classifiers.{spec.type}", kinds.CLASSIFIER, spec) for spec in config.classifiers),
+        *((f"predictors.{spec.type}", kinds.PREDICTOR, spec) for spec in config.predictors),
+        *((f"stream.{spec.type}", kinds.STREAM, spec) for spec in config.stream),
+        ("strategy", kinds.STRATEGY, config.strategy),
         ("embedder", kinds.EMBEDDER, config.embedder),
         ("store", kinds.STORE, config.store),
         ("context", kinds.CONTEXT, config.context),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from ..bodies import changes_the_answer
 from ..chat import answer_of
 from ..narrow import is_array, is_object
 from ..records import Request
@@ -22,42 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..records import Answer
-
-IGNORED: Final = frozenset(
-    {
-        "api_base",
-        "api_key",
-        "api_version",
-        "base_url",
-        "cache",
-        "caching",
-        "context_window_fallbacks",
-        "custom_llm_provider",
-        "extra_headers",
-        "fallbacks",
-        "guardrails",
-        "headers",
-        "litellm_metadata",
-        "max_retries",
-        "metadata",
-        "model",
-        "num_retries",
-        "prompt_cache_key",
-        "request_timeout",
-        "safety_identifier",
-        "service_tier",
-        "store",
-        "stream",
-        "stream_options",
-        "tags",
-        "timeout",
-        "ttl",
-        "user",
-    }
-)
-"""Fields of a body about transport, accounting and routing: a key is made without them, as it is for live requests."""
-
-OWN_PREFIX: Final = "litellm_"
 
 IDENTITY: Final[Mapping[str, tuple[str, str]]] = {
     "organization": ("organization_id", "user_api_key_org_id"),
@@ -151,7 +116,7 @@ def _logged(body: dict[str, Any], model: Any, response: Any, tenant: str, moment
         params={
             field: value
             for field, value in body.items()
-            if value is not None and field != "messages" and field not in IGNORED and not field.startswith(OWN_PREFIX)
+            if value is not None and field != "messages" and changes_the_answer(field)
         },
         tenant=tenant,
     )

@@ -9,6 +9,7 @@ import typer
 import yaml
 from rich.text import Text
 
+from ..config import NAMED
 from ..errors import ConfigError
 from ..narrow import is_array, is_object
 from .components import chosen, missing_packages
@@ -52,8 +53,11 @@ def show(context: typer.Context) -> None:
     config = session.config
     found = {each.place: each for each in chosen(config, session.plugins.registry, source=session.path or "")}
     data = config.model_dump(mode="json")
+    for field, names in NAMED.items():  # as they are written: by name
+        data[field] = dict.fromkeys(names, "off")
     for place, each in found.items():
-        _put(data, place.split("."), _component(each))
+        path = place.split(".")
+        _put(data, path, _own(each) if path[0] in NAMED else {"type": each.item.name, **_own(each)})
     shown = masked(data)
     typer.echo(f"# {session.source}")
     typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
@@ -70,9 +74,10 @@ def masked(value: Any, key: str = "") -> Any:
     return value
 
 
-def _component(each: Chosen) -> dict[str, Any]:
+def _own(each: Chosen) -> dict[str, Any]:
     # the model's own dump: it masks what the component declares as secret
-    return {"type": each.item.name, **each.settings.model_dump(mode="json")}
+    own: dict[str, Any] = each.settings.model_dump(mode="json")
+    return own
 
 
 def _put(data: Any, path: list[str], value: Any) -> None:

@@ -1,96 +1,88 @@
-"""What kind of work a prompt asks for, by its words."""
+"""What kind of work a prompt asks for, by its words. English."""
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from .gated import Rules, gated, words_of
+
 OTHER: Final = "other"
+LOOKED_AT: Final = 1_000
+"""Characters: instructions stand at the beginning."""
 
-_START = r"^(?:please |can you |could you |would you |will you |i want you to |i need you to |help me )*"
-
-_RULES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
-    (task, re.compile("|".join(patterns), re.IGNORECASE))
-    for task, *patterns in (
-        ("translate", r"\btranslat(?:e|es|ing|ion)\b", r"\bhow do (?:you|i) say\b.*\bin [a-z]+"),
-        (
-            "summarise",
-            r"\bsummari[sz](?:e|es|ing|ation)\b",
-            r"\bsummary of\b",
-            r"\btl;?dr\b",
-            r"\bkey (?:points|takeaways)\b",
-        ),
-        (
-            "classify",
-            r"\bclassif(?:y|ies|ication)\b",
-            r"\bcategori[sz]e\b",
-            r"\bsentiment\b",
-            r"\bwhich (?:category|label|class)\b",
-        ),
-        (
-            "extract",
-            r"\bextract\b",
-            r"\bpull out\b",
-            r"\blist all the (?:names|dates|emails)\b",
-            r"\bnamed entit(?:y|ies)\b",
-        ),
-        (
-            "code",
-            r"```",
-            r"\b(?:stack ?trace|traceback|regex|sql|refactor|debug|unit tests?|source code)\b",
-            r"\b(?:write|fix|implement|create|explain)\b.{0,40}\b(?:code|function|class|script|program|method|query|algorithm)\b",
-            r"\bin (?:python|java|javascript|typescript|rust|golang|c\+\+|c#|bash|ruby|php|kotlin|swift)(?!\w)",
-        ),
-        (
-            "math",
-            r"\d\s*[+*/^=\u00d7\u00f7]\s*\d",
-            r"\d\s+-\s+\d",
-            r"\d\s*%\s*of\b",
-            r"\b(?:calculate|compute|integral|derivative|equation|square root|solve for|prove that)\b",
-            r"\bprobability (?:of|that)\b",
-        ),
-        (
-            "question",
-            _START
-            + r"(?:who|what|when|where|why|which|whose|how|is|are|was|were|do|does|did|can|could|should|would|will"
-            r"|has|have|explain|tell me|define|describe)\b",
-            r"\?\s*$",
-        ),
-        ("chat", r"^(?:hi|hello|hey|thanks|thank you|good (?:morning|afternoon|evening)|bye|ok|okay|yes|no|cool)\b"),
-    )
+_POLITE: Final = r"^(?:please |can you |could you |would you |will you |i want you to |i need you to |help me )*"
+_ASKING: Final = (
+    "who what when where why which whose how is are was were do does did can could should would will has have explain define "
+    "describe"
 )
-_LOOKED_AT: Final = 4_000
+_VERBS: Final = "write fix implement create explain"
+_PIECES: Final = "code function class script program method query algorithm"
+_LANGUAGES: Final = "python java javascript typescript rust golang bash ruby php kotlin swift"
+_GREETINGS: Final = "hi hello hey thanks bye ok okay yes no cool"
 
-_NEEDED: Final[dict[str, tuple[str, ...]]] = {
-    "translate": ("translat", "say"),
-    "summarise": ("summar", "tl;dr", "tldr", "key"),
-    "classify": ("classif", "categor", "sentiment", "which"),
-    "extract": ("extract", "pull out", "list all", "named"),
-    "code": (
-        *("```", "stack", "traceback", "regex", "sql", "refactor", "debug", "unit test", "source code"),
-        *("code", "function", "class", "script", "program", "method", "query", "algorithm"),
-        *("in python", "in java", "in typescript", "in rust", "in golang", "in c++", "in c#", "in bash", "in ruby"),
-        *("in php", "in kotlin", "in swift"),
-    ),
-    "math": (
-        *"0123456789",
-        *("calculate", "compute", "integral", "derivative", "equation", "square root", "solve for", "prove that"),
-        "probability",
-    ),
-}
-"""Texts in lower case of which one must be there for a rule to match: looking for them is far cheaper than the rule."""
+
+def _any_of(words: str) -> str:
+    return f"(?:{words.replace(' ', '|')})"
+
+
+TASKS: Final = Rules(
+    [
+        gated("translate", r"\btranslat(?:e|es|ing|ion)\b", "translate translates translating translation"),
+        gated("translate", r"\bhow do (?:you|i) say\b.*\bin [a-z]+", "say", "how", "do", "in"),
+        gated(
+            "summarise",
+            r"\bsummari[sz](?:e|es|ing|ation)\b|\bsummary of\b",
+            "summarise summarises summarising summarisation summarize summarizes summarizing summarization summary",
+        ),
+        gated("summarise", r"\btl;?dr\b", "tl tldr"),
+        gated("summarise", r"\bkey (?:points|takeaways)\b", "points takeaways", "key"),
+        gated(
+            "classify",
+            r"\b(?:classif(?:y|ies|ication)|categori[sz]e|sentiment)\b",
+            "classify classifies classification categorise categorize sentiment",
+        ),
+        gated("classify", r"\bwhich (?:category|label|class)\b", "category label class", "which"),
+        gated("extract", r"\b(?:extract|pull out)\b", "extract pull"),
+        gated("extract", r"\blist all the (?:names|dates|emails)\b", "names dates emails", "list", "all"),
+        gated("extract", r"\bnamed entit(?:y|ies)\b", "entity entities", "named"),
+        gated("code", "```", pieces=("```",)),
+        gated(
+            "code",
+            r"\b(?:stack ?trace|traceback|regex|sql|refactor|debug|unit tests?|source code)\b",
+            "stack stacktrace traceback regex sql refactor debug unit source",
+        ),
+        gated("code", rf"\b{_any_of(_VERBS)}\b.{{0,40}}\b{_any_of(_PIECES)}\b", _PIECES, _VERBS),
+        gated("code", rf"\bin (?:{_any_of(_LANGUAGES)}|c\+\+|c#)(?!\w)", f"{_LANGUAGES} c", "in"),
+        gated("math", r"\d\s*[+*/^=\u00d7\u00f7]\s*\d", pieces="+*/^=\u00d7\u00f7"),
+        gated("math", r"\d\s*%\s*of\b", pieces="%"),
+        gated("math", r"\d\s+-\s+\d", pieces="-"),
+        gated(
+            "math",
+            r"\b(?:calculate|compute|integral|derivative|equation|square root|solve for|prove that)\b",
+            "calculate compute integral derivative equation square solve prove",
+        ),
+        gated("math", r"\bprobability (?:of|that)\b", "probability"),
+        gated("question", rf"{_POLITE}(?:{_any_of(_ASKING)}|tell me)\b", f"{_ASKING} tell"),
+        gated("question", r"\?\s*$", pieces="?"),
+        gated(
+            "chat",
+            rf"^(?:{_any_of(_GREETINGS)}|thank you|good (?:morning|afternoon|evening))\b",
+            f"{_GREETINGS} thank good",
+        ),
+    ]
+)
 
 
 def task_of(text: str) -> str:
     """Return translate, summarise, classify, extract, code, math, question, chat or other.
 
-    The first rule that matches wins, so work on a text comes before asking about it. Only the first 4,000
-    characters are looked at: instructions stand at the beginning, and the cost stays bounded.
+    The first rule that matches wins, so work on a text comes before asking about it. Only the first 1,000
+    characters are looked at, and whether the last is a question mark: instructions stand at the beginning.
     """
-    head = text[:_LOOKED_AT].strip()
-    lower = head.lower() if head.isascii() else ""
-    for task, pattern in _RULES:
-        needed = _NEEDED.get(task) if lower else None
-        if (needed is None or any(word in lower for word in needed)) and pattern.search(head):
-            return task
-    return OTHER
+    head = beginning(text.strip()).lower()
+    return TASKS.first(head, frozenset(words_of(head))) or OTHER
+
+
+def beginning(text: str) -> str:
+    """Return what is looked at, and the question mark that a longer text ends with."""
+    return f"{text[:LOOKED_AT]}?" if len(text) > LOOKED_AT and text.endswith("?") else text[:LOOKED_AT]

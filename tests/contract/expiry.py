@@ -7,17 +7,19 @@ from dataclasses import replace
 
 import pytest
 
+from forebay.middleware.analysis.facts import RequestFacts, Staleness, Volatility
 from forebay.middleware.protocols import Expiry
-from forebay.middleware.records import Controls, Request, RequestFacts
+from forebay.middleware.records import Controls, Request
 from tests.contract.entries import make_answer
 
 REQUEST = Request(id="r", model="small", messages=({"role": "user", "content": "What is a forebay?"},))
 FACTS = RequestFacts(input_tokens=10, turns=1, task="question", cacheable=True, semantic=True)
 
 
-def lifetime_s(expiry: Expiry, asked: float | None = None) -> float:
+def lifetime_s(expiry: Expiry, asked: float | None = None, volatility: Volatility | None = None) -> float:
     request = replace(REQUEST, controls=Controls(ttl_s=asked))
-    return expiry.lifetime_s(request, FACTS, make_answer())
+    facts = FACTS if volatility is None else replace(FACTS, staleness=Staleness(volatility, "of a test"))
+    return expiry.lifetime_s(request, facts, make_answer())
 
 
 class ExpiryContract:
@@ -34,3 +36,9 @@ class ExpiryContract:
     @pytest.mark.parametrize("asked", [-1.0, -math.inf, math.nan])
     def test_a_meaningless_wish_keeps_nothing(self, expiry: Expiry, asked: float) -> None:
         assert lifetime_s(expiry, asked) == 0.0
+
+    @pytest.mark.parametrize("volatility", Volatility)
+    def test_what_goes_stale_is_kept_no_longer_than_what_does_not(self, expiry: Expiry, volatility: Volatility) -> None:
+        assert 0.0 <= lifetime_s(expiry, None, volatility) <= lifetime_s(expiry, None, Volatility.TIMELESS) < math.inf
+        assert lifetime_s(expiry, math.nan, volatility) == 0.0
+        assert lifetime_s(expiry, 0.5, volatility) <= 0.5

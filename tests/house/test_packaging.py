@@ -122,7 +122,7 @@ def test_a_base_install_is_small_and_brings_nothing_heavy(wheel: zipfile.ZipFile
     subprocess.run([python, "-m", "pip", "install", "-qq", str(wheel.filename)], check=True, cwd=tmp_path)
     after = subprocess.run([python, "-m", "pip", "list", "--format=json"], check=True, capture_output=True).stdout
     names = {item["name"].lower() for item in json.loads(after)} - {item["name"].lower() for item in json.loads(before)}
-    assert not names & {"torch", "vllm", "litellm", "numpy", "pymilvus", "onnxruntime"}
+    assert not names & {"torch", "vllm", "litellm", "pymilvus", "onnxruntime"}
     (site,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
     tools = ("pip", "setuptools", "pkg_resources", "_distutils_hack")
     size = sum(
@@ -131,7 +131,7 @@ def test_a_base_install_is_small_and_brings_nothing_heavy(wheel: zipfile.ZipFile
         if path.is_file() and not path.relative_to(site).parts[0].startswith(tools)
     )
     print(f"base install: {size / 1e6:.0f} MB, {len(names)} distributions")
-    assert size < 60e6
+    assert size < 130e6  # numpy is two thirds of it
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     told = subprocess.run([python, "-m", "forebay", "--help"], cwd=tmp_path, env=clean, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr

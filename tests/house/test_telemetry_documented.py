@@ -24,6 +24,6 @@ def test_no_name_has_two_constants() -> None:
 
 def test_each_constant_is_used() -> None:
     root = Path(__file__).parents[2]
-    used = "\n".join(path.read_text(encoding="utf-8") for path in (root / "middleware").glob("*.py"))
+    used = "\n".join(path.read_text(encoding="utf-8") for path in (root / "middleware").rglob("*.py"))
     unused = [name for name in NAMES if f"semconv.{name}" not in used]
     assert unused == []

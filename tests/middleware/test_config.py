@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import Field, SecretStr, ValidationError
 
-from forebay.middleware.config import Config, load_config, parse_config
+from forebay.middleware.config import Config, Spec, load_config, parse_config
 from forebay.middleware.errors import ConfigError
 from forebay.middleware.records import Mode
 from forebay.middleware.registry import Settings, settings_error
@@ -261,3 +261,22 @@ def test_rules_are_read_in_order(write: Any) -> None:
         ("gpt-*", "*", Mode.SERVE, 10.0),
         ("*", "t", Mode.SHADOW, 100.0),
     ]
+
+
+def names(specs: tuple[Spec, ...]) -> list[str]:
+    return [spec.type for spec in specs]
+
+
+def test_named_components_are_given_on_top_of_the_defaults() -> None:
+    config = parse_config({"predictors": {"length": "off", "work": {"a": 1}, "mine": None}}, environ={})
+    assert names(config.predictors) == ["fingerprint", "neighbours", "work", "difficulty", "mine"]
+    assert dict(config.predictors[2].settings) == {"a": 1}
+    environ = {"FOREBAY__CLASSIFIERS__VOLATILITY": "off", "FOREBAY__STREAM__FORECAST": "false"}
+    config = parse_config({"classifiers": {"priority": {}}}, environ=environ)
+    assert names(config.classifiers) == ["profile", "priority"]
+    assert names(config.stream) == ["pattern"]
+
+
+def test_a_named_component_that_is_neither_settings_nor_off_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"predictors\.length must hold settings"):
+        parse_config({"predictors": {"length": 7}}, environ={})

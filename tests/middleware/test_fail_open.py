@@ -89,7 +89,7 @@ class Embedder:
 
 class Analyzer:
     def analyze(self, request: Any) -> Any:
-        from forebay.middleware.records import RequestFacts
+        from forebay.middleware.analysis.facts import RequestFacts
 
         return RequestFacts(1, 1, "question", cacheable=True, semantic=True)
 

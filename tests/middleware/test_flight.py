@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import INVALID_SPAN
 
+from forebay.middleware.analysis.facts import RequestFacts
 from forebay.middleware.flight import Flight
 from forebay.middleware.gate import Lease
 from forebay.middleware.records import (
@@ -23,7 +24,6 @@ from forebay.middleware.records import (
     Miss,
     Mode,
     Request,
-    RequestFacts,
     Tier,
 )
 

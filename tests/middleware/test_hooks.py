@@ -98,7 +98,14 @@ async def test_request_finished() -> None:
     assert (miss.status, miss.ending, miss.miss_reason) == ("miss", Ending.COMPLETE, "no_candidate")
     assert (hit.status, hit.ending, hit.miss_reason) == ("exact", Ending.COMPLETE, "")
     assert (hit.input_tokens, hit.output_tokens) == (miss.input_tokens, miss.output_tokens) == (7, 3)
-    assert [decision.stop for decision in miss.decisions] == ["analyze", "lookup", "admit", "settle"]
+    assert [decision.stop for decision in miss.decisions] == [
+        "strategy",
+        "analyze",
+        "lookup",
+        "predict",
+        "admit",
+        "settle",
+    ]
     assert miss.duration_s >= 0
 
 
@@ -140,9 +147,13 @@ async def test_decision_made() -> None:
         await runtime.pipeline.handle(request, ScriptedEngine(["hi"]))
         await settled(runtime)
     assert {decision.request_id for decision in seen} == {request.id}
-    assert (seen[0].stop, seen[0].reason, seen[0].detail["cacheable"]) == ("analyze", "ok", True)
-    assert [(decision.stop, decision.choice, decision.reason) for decision in seen[1:]] == [
+    analyzed = next(one for one in seen if one.stop == "analyze")
+    assert (analyzed.reason, analyzed.detail["cacheable"]) == ("ok", True)
+    assert [(decision.stop, decision.choice, decision.reason) for decision in seen] == [
+        ("strategy", "balanced", "default"),
+        ("analyze", "chat", "ok"),
         ("lookup", "miss", "no_candidate"),
+        ("predict", "predicted", ""),
         ("admit", "admitted", ""),
         ("settle", "stored", ""),
     ]

@@ -86,6 +86,7 @@ async def test_the_spans_of_a_miss(runtime: Runtime, recorder: Recorder) -> None
         "forebay.request": "",
         "forebay.analyze": "forebay.request",
         "forebay.cache.lookup": "forebay.request",
+        "forebay.predict": "forebay.request",
         "forebay.admission": "forebay.request",
         "chat test-model": "forebay.request",
         "forebay.settle": "forebay.request",
@@ -126,6 +127,19 @@ async def test_the_spans_of_a_miss(runtime: Runtime, recorder: Recorder) -> None
         "forebay.analyze.input_tokens",
         "forebay.analyze.cacheable",
         "forebay.analyze.reason",
+        "forebay.language",
+        "forebay.priority",
+        "forebay.priority.reason",
+        "forebay.strategy",
+        "forebay.strategy.reason",
+        "forebay.volatility",
+    }
+    assert set(attributes(spans["forebay.predict"])) == {
+        "forebay.difficulty",
+        "forebay.length.confidence",
+        "forebay.length.median",
+        "forebay.length.q90",
+        "forebay.neighbours",
     }
     assert all(span.status.status_code is StatusCode.UNSET for span in spans.values())
 

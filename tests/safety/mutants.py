@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from forebay.adapters.memory.store import MemoryStore
-from forebay.middleware import pipeline as pipeline_module
+from forebay.middleware import analyze as analyze_module
 from forebay.middleware.chat import Assembler
 from forebay.middleware.flight import Flight
 from forebay.middleware.forgotten import Forgotten
@@ -62,7 +62,7 @@ def _keyed_without(change: Callable[[Request], Request]) -> Callable[[pytest.Mon
     def careless(request: Request, keyring: Keyring, *reading: Any, **more: Any) -> Key:
         return make_key(change(request), keyring, *reading, **more)
 
-    return lambda patch: patch.setattr(pipeline_module, "make_key", careless)
+    return lambda patch: patch.setattr(analyze_module, "make_key", careless)
 
 
 def _without_params(*names: str) -> Callable[[pytest.MonkeyPatch], None]:
@@ -77,7 +77,7 @@ def _context_ignored(patch: pytest.MonkeyPatch) -> None:
     def careless(request: Request, keyring: Keyring, *_: Any, **more: Any) -> Key:
         return make_key(request, keyring, Reading(), **more)
 
-    patch.setattr(pipeline_module, "make_key", careless)
+    patch.setattr(analyze_module, "make_key", careless)
 
 
 def _digest_cut(patch: pytest.MonkeyPatch) -> None:

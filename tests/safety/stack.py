@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from forebay.adapters.hot.tier import HotTier
 from forebay.adapters.memory.store import MemoryStore
+from forebay.middleware.analysis.goodput import Goodput
+from forebay.middleware.analysis.learning import Memory
+from forebay.middleware.analysis.stop import Analysis, Parts
+from forebay.middleware.analysis.watch import StreamWatch
+from forebay.middleware.analyze import AnalyzeStop
 from forebay.middleware.audits import Auditor
 from forebay.middleware.breaker import Breaker
 from forebay.middleware.config import AuditConfig, CacheConfig, Config, Rule
@@ -32,6 +37,7 @@ from forebay.policies.eviction.lru import LRU
 from forebay.policies.expiry.fixed import FixedExpiry
 from forebay.policies.limit.fixed import FixedLimit
 from forebay.policies.ordering.fcfs import FCFS
+from forebay.policies.strategy.rules import RuleStrategist
 from tests.safety.faults import FaultyStore, HeldEngine
 from tests.safety.world import (
     SHADOWED,
@@ -107,6 +113,14 @@ class Stack:
             clock=clock,
         )
         twins = Twins(clock=clock)
+        lanes = Lanes(lambda: (FCFS(), FixedLimit(max_inflight=6)), max_queue=8, clock=loop.time)
+        analysis = Analysis(
+            Parts({}, {}, RuleStrategist(), StreamWatch({}, telemetry, 1.0), Goodput({}), Memory({}, nothing)),
+            lanes,
+            telemetry,
+            budget_s=1.0,
+            clock=loop.time,
+        )
         lookup = LookupStop(
             keeper=self.keeper, similar=similar, twins=twins, config=CONFIG.cache, telemetry=telemetry, clock=clock
         )
@@ -114,6 +128,7 @@ class Stack:
             keeper=self.keeper,
             similar=similar,
             auditor=auditor,
+            analysis=analysis,
             checks=[CleanEnd()],
             expiry=FixedExpiry(ttl_s=TTL_S),
             twins=twins,
@@ -123,10 +138,8 @@ class Stack:
             telemetry=telemetry,
             clock=clock,
         )
-        lanes = Lanes(lambda: (FCFS(), FixedLimit(max_inflight=6)), max_queue=8, clock=loop.time)
         modes = Modes(CONFIG, Path("/nonexistent"), clock=loop.time)
-        stops = Stops(
-            EverythingAnalyzer(), lookup, lanes, settle, twins, modes, KEYRING, telemetry, ContextualReading()
-        )
+        analyze = AnalyzeStop(EverythingAnalyzer(), ContextualReading(), analysis, keyring=KEYRING, telemetry=telemetry)
+        stops = Stops(analyze, lookup, lanes, settle, twins, modes, KEYRING, telemetry)
         self.pipeline = Pipeline(stops, CONFIG, clock=loop.time)
         self.workers = Workers(nothing, self.keeper, twins, lanes)

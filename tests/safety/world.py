@@ -12,8 +12,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from forebay.middleware.analysis.facts import RequestFacts
 from forebay.middleware.errors import StoreError
-from forebay.middleware.records import Controls, Request, RequestFacts, Verdict
+from forebay.middleware.records import Controls, Request, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

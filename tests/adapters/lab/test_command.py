@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from forebay.adapters.embedders.hashing import HashingEmbedder
+from forebay.adapters.lab import acceptance as lab_acceptance
 from forebay.adapters.lab.collisions import collisions, harmless
 from forebay.adapters.lab.command import run
 from forebay.adapters.lab.tools import Tools
@@ -57,7 +58,7 @@ def pairs(tmp_path: Path) -> Path:
 
 def lab_run(*words: object) -> tuple[int, str]:
     out = io.StringIO()
-    status = run(tools, ["acceptance", *map(str, words)], Console(file=out, width=100))
+    status = lab_acceptance.run(tools(), [*map(str, words)], Console(file=out, width=100))
     return status, out.getvalue()
 
 
@@ -125,8 +126,8 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     with pytest.raises(ForebayError, match="cannot be read"):
         lab_run(tmp_path / "missing.jsonl")
     out = io.StringIO()
-    assert run(tools, ["acceptence"], Console(file=out)) == 2
+    assert run(lab.parts(), ["acceptence"], Console(file=out)) == 2
     assert "Did you mean 'acceptance'?" in out.getvalue()
     out = io.StringIO()
-    assert run(tools, [], Console(file=out)) == 0
+    assert run(lab.parts(), [], Console(file=out)) == 0
     assert "forebay lab PART" in out.getvalue()

@@ -15,17 +15,18 @@ from forebay.adapters.litellm.endpoints import ENDPOINTS
 from forebay.adapters.litellm.endpoints.chat import PARAMS
 from forebay.adapters.litellm.requests import (
     FLIGHT_ID,
-    IGNORED,
     Fingerprint,
     build_request,
     client_fields,
     controls_of,
     headers_of,
+    hints_of,
     labels_of,
     params_of,
     scrub,
     tenant_of,
 )
+from forebay.middleware.bodies import IGNORED
 from forebay.middleware.keys import Keyring, UncacheableError, make_key
 from forebay.middleware.records import Controls, Request
 
@@ -261,3 +262,28 @@ def test_no_body_makes_it_raise(value: Any) -> None:
             made = made_of(request, data)
             same = json.dumps(data, sort_keys=True) if made.matches(data, dict) else ""
             assert same or "NaN" in json.dumps(data) or "Infinity" in json.dumps(data)
+
+
+def test_hints_are_the_clients_x_headers_and_what_the_operator_wrote_on_key_and_team() -> None:
+    identity = SimpleNamespace(
+        metadata={"forebay_priority": "batch", "tier": 3, "nested": {}}, team_metadata={"a": "b"}
+    )
+    headers = {
+        "x-forebay-priority": "interactive",
+        "x-api-key": "sk-1",
+        "authorization": "Bearer x",
+        "x-auth-user": "me",
+    }
+    data = {"proxy_server_request": {"headers": headers}, "service_tier": "flex", "priority": 2}
+    assert hints_of(identity, data) == {
+        "body.service_tier": "flex",
+        "body.priority": "2",
+        "header.x-forebay-priority": "interactive",
+        "key.forebay_priority": "batch",
+        "key.tier": "3",
+        "team.a": "b",
+    }
+    assert hints_of(None, {}) == {}
+    assert hints_of(
+        SimpleNamespace(metadata=None, team_metadata="x"), {"proxy_server_request": {"headers": {"x-long": "y" * 999}}}
+    ) == {"header.x-long": "y" * 200}

@@ -1,14 +1,28 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from forebay.middleware.records import Request, RequestFacts
+from forebay.middleware.analysis.facts import RequestFacts
+from forebay.middleware.records import Request
 from forebay.policies.analysis.basic import MAX_CHARS, BasicAnalyzer, estimate_tokens
+from forebay.policies.analysis.gated import words_of
+from forebay.policies.analysis.now import ABOUT_NOW
+from forebay.policies.analysis.tokens import count_tokens
 from tests.contract.analyzer import AnalyzerContract, chat
 
+NOW = (
+    "today tonight tomorrow yesterday now know nowadays currently latest newest recently forecast scoreboard; most recent; "
+    "up to date; up-to-date; at the moment; these days; so far; breaking news; as of; any news; in the news; this week; "
+    "next saturday; last night; past hour; coming season; what's the time in; what is the date?; what time is it; "
+    "what year is it; weather in; the weather; forecast for; stock price; exchange rate; final score; live scores; "
+    "traffic on; current president; present situation; this; week"
+).split("; ")
 QUESTION = "What is the capital of France?"
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
@@ -186,13 +200,18 @@ def test_a_temperature_of_one_and_a_missing_one_are_fine() -> None:
         (["The quick brown fox jumps over the lazy dog."], 10, 16),
         (["antidisestablishmentarianism"], 4, 10),
         (["湖の水は深い"], 6, 14),
-        # the first 8,000 characters stand for the rest: 1,143 tokens of one long word, 1,600 of four-letter words
-        (["x" * 2_000_000], 285_000, 286_500),
+        # the first 1,200 characters stand for the rest: 172 tokens of one long word, 240 of four-letter words
+        (["x" * 2_000_000], 285_000, 287_000),
         (["word " * 200_000], 199_000, 201_000),
     ],
 )
 def test_estimate(texts: list[str], low: int, high: int) -> None:
     assert low <= estimate_tokens(texts) <= high
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_tokens_of_ascii_are_words_sevenths_and_signs(text: str) -> None:
+    assert count_tokens(text) == len(re.findall(r"[^\W_]{1,7}|[^\w\s]|_", text))
 
 
 NOT_OURS: list[tuple[dict[str, Any], str]] = [
@@ -225,3 +244,11 @@ def test_a_vector_is_the_same_tomorrow() -> None:
     asked = [{"role": "user", "content": "What is the weather today?"}]
     assert not BasicAnalyzer().analyze(Request(id="r", model="small", messages=asked)).cacheable
     assert BasicAnalyzer().analyze(Request(id="r", model="small", messages=asked, endpoint="embeddings")).cacheable
+
+
+@given(st.lists(st.sampled_from(NOW) | st.text(max_size=4), max_size=4))
+def test_no_question_about_now_is_overlooked(parts: list[str]) -> None:
+    text = " ".join(parts).lower()
+    assert bool(ABOUT_NOW.first(text, frozenset(words_of(text)))) == any(
+        rule.pattern.search(text) for rule in ABOUT_NOW.rules
+    )

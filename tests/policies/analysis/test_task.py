@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.policies.analysis import task
-from forebay.policies.analysis.task import task_of
+from forebay.policies.analysis.task import TASKS, task_of
 
 
 @pytest.mark.parametrize(
@@ -60,6 +59,5 @@ ALTERNATIVES = (
 @given(st.lists(st.sampled_from(ALTERNATIVES) | st.text(max_size=5), max_size=4), st.booleans())
 def test_no_rule_is_left_out_that_would_match(parts: list[str], shout: bool) -> None:
     text = " ".join(parts).upper() if shout else " ".join(parts)
-    rules = task._RULES  # pyright: ignore[reportPrivateUsage]
-    expected = next((name for name, pattern in rules if pattern.search(text.strip())), "other")
+    expected = next((rule.label for rule in TASKS.rules if rule.pattern.search(text.strip().lower())), "other")
     assert task_of(text) == expected

@@ -1,0 +1,70 @@
+"""Goodput: the share of the last requests that met their latency objective; a refused one did not."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .facts import Priority
+
+WINDOW_S: Final = 60.0
+MOST: Final = 1_000
+LEAST: Final = 20
+"""Fewer ended requests than this say nothing about the share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a request of one priority class shall be answered within; None is no objective.
+
+    Attributes:
+        ttft_s: from arrival to the first token, the queue included; only of streams.
+        tpot_s: for each token after the first; only of streams.
+        total_s: from arrival to the end.
+    """
+
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+    total_s: float | None = None
+
+    def met(self, *, ttft_s: float | None, tpot_s: float | None, total_s: float) -> bool:
+        """Return whether a request met it; what could not be measured does not count against it."""
+        pairs = ((self.ttft_s, ttft_s), (self.tpot_s, tpot_s), (self.total_s, total_s))
+        return all(limit is None or seen is None or seen <= limit for limit, seen in pairs)
+
+
+class Goodput:
+    """Keeps the last minute, at most 1,000 requests.
+
+    Args:
+        objectives: by priority class; a class without one always meets it.
+    """
+
+    def __init__(self, objectives: Mapping[Priority, Objective]) -> None:
+        self._objectives = objectives
+        self._ended: deque[tuple[float, bool]] = deque(maxlen=MOST)
+
+    def ended(
+        self, priority: Priority, now_s: float, *, ttft_s: float | None, tpot_s: float | None, total_s: float
+    ) -> bool:
+        """Note a request that was answered; return whether it met its objective."""
+        objective = self._objectives.get(priority, Objective())
+        met = objective.met(ttft_s=ttft_s, tpot_s=tpot_s, total_s=total_s)
+        self._ended.append((now_s, met))
+        return met
+
+    def refused(self, now_s: float) -> None:
+        """Note a request that was refused or failed."""
+        self._ended.append((now_s, False))
+
+    def share(self, now_s: float) -> float | None:
+        """Return the share of the last minute's requests, None where too few have ended to say."""
+        while self._ended and now_s - self._ended[0][0] > WINDOW_S:
+            self._ended.popleft()
+        if len(self._ended) < LEAST:
+            return None
+        return sum(met for _, met in self._ended) / len(self._ended)
