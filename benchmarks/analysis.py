@@ -125,7 +125,8 @@ def of_size(texts: Sequence[str], tokens: int, analyzer: Analyzer, count: int) -
     """Return requests of so many tokens, as the analyzer estimates them, each of other texts than the one before."""
     requests: list[Request] = []
     for at in range(count):
-        text = texts[at * 7 % len(texts)]
+        # from another place for each size: prompts that begin alike would be taken for one template
+        text = texts[at * 7 % len(texts)][31 * SIZES.index(tokens) :]
         following = at * 7 + 1
         while (estimate := _tokens(analyzer, text)) < tokens:
             text += "\n\n" + texts[following % len(texts)]

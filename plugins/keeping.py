@@ -31,7 +31,7 @@ class FixedExpirySettings(Settings):
     slow_s: Seconds = DAY_S
     daily_s: Seconds = HOUR_S
     live_s: Seconds = 0.0
-    personal_s: Seconds = 0.0
+    personal_s: Seconds = HOUR_S
 
 
 class LRUSettings(Settings):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import semconv
 from ..narrow import is_array, is_object
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .learning import Memory
     from .protocols import Classifier, Predictor, Strategist
     from .watch import StreamWatch
+
+
+EMBEDDINGS: Final = "embeddings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ class Analysis:
         if facts is None or flight.mode is Mode.OFF or flight.told:
             return
         flight.told = True
-        if not isinstance(flight.lookup, Hit) and self._predictors:
+        # embeddings generate nothing: there is nothing to predict
+        if not isinstance(flight.lookup, Hit) and self._predictors and flight.request.endpoint != EMBEDDINGS:
             self._predict(flight, facts)
         self.watch.arrived(flight)
 

@@ -20,7 +20,8 @@ class FixedExpiry:
 
     What is timeless, and what nobody said how soon it goes stale of, is kept for `ttl_s`. The others have a limit of their
     own, never above `ttl_s`: what changes in weeks may be a day late, what changes within a day an hour; what is
-    stale at once, or is about the asker's own affairs, is not kept: served again it would be wrong, or another's.
+    stale at once is not kept. What is about the asker's own affairs is matched exactly only (the classifier sees to that), with
+    all of the conversation that it was said in, and kept for an hour: affairs change.
 
     Args:
         ttl_s: lifetime in seconds; 0 keeps nothing.
@@ -37,7 +38,7 @@ class FixedExpiry:
         slow_s: float = DAY_S,
         daily_s: float = HOUR_S,
         live_s: float = 0.0,
-        personal_s: float = 0.0,
+        personal_s: float = HOUR_S,
     ) -> None:
         limits = {"ttl_s": ttl_s, "slow_s": slow_s, "daily_s": daily_s, "live_s": live_s, "personal_s": personal_s}
         for name, limit in limits.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,6 +116,15 @@ async def test_an_answer_that_was_cut_is_known_as_such(body: dict[str, Any], tru
     async with started(EXACT, plugin) as runtime:
         await ask(runtime, chat("What is a forebay?"), body)
         assert [outcome.truncated for outcome in plugin.predicts.learned] == [truncated]
+
+
+async def test_nothing_is_predicted_of_embeddings() -> None:
+    plugin = Plugin()
+    async with started(EXACT, plugin) as runtime:
+        await ask(runtime, replace(chat("What is a forebay?"), endpoint="embeddings"))
+        assert not plugin.predicts.asked
+        assert not plugin.predicts.learned
+        assert len(plugin.watches.seen) == len(plugin.chooses.asked) == 1
 
 
 async def test_a_failed_request_is_no_complete_outcome() -> None:

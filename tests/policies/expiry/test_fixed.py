@@ -33,14 +33,14 @@ class TestByKind(ExpiryContract):
         assert lifetime_s(expiry, 90.0, Volatility.DAILY) == 60.0
 
 
-def test_what_is_stale_at_once_or_ones_own_is_not_kept() -> None:
+def test_what_is_stale_at_once_is_not_kept() -> None:
     lifetimes = {volatility: lifetime_s(FixedExpiry(ttl_s=1e6), None, volatility) for volatility in Volatility}
     assert lifetimes == {
         Volatility.TIMELESS: 1e6,
         Volatility.SLOW: 86_400.0,
         Volatility.DAILY: 3_600.0,
         Volatility.LIVE: 0.0,
-        Volatility.PERSONAL: 0.0,
+        Volatility.PERSONAL: 3_600.0,
     }
 
 
