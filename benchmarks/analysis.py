@@ -126,7 +126,7 @@ def of_size(texts: Sequence[str], tokens: int, analyzer: Analyzer, count: int) -
     requests: list[Request] = []
     for at in range(count):
         # from another place for each size: prompts that begin alike would be taken for one template
-        text = texts[at * 7 % len(texts)][31 * SIZES.index(tokens) :]
+        text = texts[at * 7 % len(texts)][tokens % 97 :]
         following = at * 7 + 1
         while (estimate := _tokens(analyzer, text)) < tokens:
             text += "\n\n" + texts[following % len(texts)]
