@@ -26,6 +26,14 @@ def answer_values(answer: Answer | None) -> dict[str, Any]:
     }
 
 
+def is_truncated(answer: Answer) -> bool:
+    """Return whether an answer ended at a limit of tokens: in OpenAI's words, in Anthropic's, or of the Responses API."""
+    ends = [one.get("finish_reason") for one in _objects(answer.body.get("choices"))]
+    details = answer.body.get("incomplete_details")
+    why = details.get("reason") if is_object(details) else None
+    return "length" in ends or answer.body.get("stop_reason") == "max_tokens" or why == "max_output_tokens"
+
+
 _BESIDE_THE_TEXT: Final = frozenset(
     {"id", "call_id", "object", "created", "created_at", "model", "usage", "system_fingerprint"}
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from .analysis.facts import Fingerprint, Subject
-from .analysis.stream import Arrival
+from .analysis.facts import Subject
+from .analysis.watch import arrival_of
 from .keys import UncacheableError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .analysis.facts import RequestFacts
     from .analysis.protocols import Predictor
-    from .analysis.stream import Savings
+    from .analysis.stream import Arrival, Savings
     from .protocols import Analyzer, Embedder
     from .records import Key, Request, Vector
 
@@ -87,19 +87,4 @@ class Survey:
         subject = Subject(request, facts, key, vector, now_s)
         for predictor in self.predictors:
             subject = replace(subject, facts=predictor.predict(subject))
-        found = subject.facts.fingerprint or Fingerprint()
-        length = subject.facts.length
-        return Arrival(
-            now_s=now_s,
-            tenant=request.tenant,
-            model=request.model,
-            scope=key.scope if key is not None else "",
-            exact=key.exact if key is not None else "",
-            comparable=key.comparable if key is not None else "",
-            text=key.text if key is not None else "",
-            vector=vector,
-            template=found.template,
-            prefix=found.prefix,
-            input_tokens=round(subject.facts.prompt_tokens * self.prompt_scale),
-            output_tokens=length.mean if length is not None else 0.0,
-        )
+        return arrival_of(request, key, subject.facts, vector, now_s, prompt_scale=self.prompt_scale)

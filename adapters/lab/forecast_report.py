@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.markup import escape
 from rich.table import Table
 
-from ...middleware.errors import MissingExtraError
+from .figure import INCHES, new_figure, plain, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 BANK: Final = "bank"
 NAIVE: Final = "naive"
 _SHOWN: Final = 240
-_DPI: Final = 150
 _LEGEND: Final = (
     "Each window forecast at the end of the one before it, from the second on. rmse: requests in the window. bank and each "
     "member: rmse over naive's (as many as in the last window). in 80%: share that came within the interval."
@@ -107,7 +106,7 @@ def draw(path: Path, replays: Sequence[Replay]) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    made = _figure((11.0, 2.4 * len(replays)))
+    made = new_figure((INCHES[0], 2.4 * len(replays)))
     every: Any = made.subplots(len(replays), 1, squeeze=False)
     for replay, axes in zip(replays, every[:, 0], strict=True):
         first = max(0, len(replay.counts) - _SHOWN)
@@ -120,19 +119,7 @@ def draw(path: Path, replays: Sequence[Replay]) -> None:
         axes.set_title(f"{replay.trace}, {replay.series}: windows of {replay.window_s:g} s", fontsize=9)
         axes.set_ylabel("requests")
         axes.set_ylim(bottom=0)
-        axes.grid(color="#eeeeee")
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+    plain(every[:, 0])
     every[0, 0].legend(loc="upper left", fontsize=8, frameon=False, ncols=3)
     every[-1, 0].set_xlabel("seconds since the first request")
-    made.tight_layout()
-    made.savefig(path, dpi=_DPI)
-
-
-def _figure(inches: tuple[float, float]) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("lab", module="matplotlib", extra="lab") from error
-    made: Any = Figure(figsize=inches)
-    return made
+    save(made, path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.markup import escape
 from rich.table import Table
 
-from ...middleware.errors import MissingExtraError
+from .figure import COLOURS, new_figure, plain, save
 from .length_measure import MEAN, PREQUENTIAL, kendall
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ _LEGEND: Final = (
     "tau: Kendall's, of the predicted median with the true length. q90: share of answers not longer than the 90% quantile. error: mean "
     "of |ln predicted - ln true|. us: median CPU time of a prediction, and of learning an answer."
 )
-_COLOURS: Final = ("#1b6ca8", "#d1495b", "#6b7a8f", "#b8860b")
-_INCHES: Final = (11.0, 4.8)
-_DPI: Final = 150
 _WINDOW: Final = 150
 _POINTS: Final = 40
 
@@ -72,11 +69,11 @@ def draw(path: Path, title: str, measured: Sequence[Measured]) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure: Any = _figure()
+    figure = new_figure()
     left, right = figure.subplots(1, 2)
     first = measured[0]
     true, said = [point.tokens for point in first.points], [max(1.0, point.median) for point in first.points]
-    left.scatter(true, said, s=6, alpha=0.35, color=_COLOURS[0], linewidths=0)
+    left.scatter(true, said, s=6, alpha=0.35, color=COLOURS[0], linewidths=0)
     ends = [min(true), max(true)]
     left.plot(ends, ends, color="#aaaaaa", linewidth=1, linestyle="--")
     left.set_xscale("log")
@@ -85,7 +82,7 @@ def draw(path: Path, title: str, measured: Sequence[Measured]) -> None:
     left.set_ylabel("predicted median")
     left.set_title(f"{first.predictor}, {first.mode}", fontsize=10)
     streams = [one for one in measured if one.mode == PREQUENTIAL] or list(measured)
-    for one, colour in zip(streams, _COLOURS, strict=False):
+    for one, colour in zip(streams, COLOURS, strict=False):
         taus = _taus(one.points)
         right.plot([at for at, _ in taus], [tau for _, tau in taus], color=colour, label=one.predictor, linewidth=1.8)
     right.axhline(0, color="#aaaaaa", linewidth=1)
@@ -93,14 +90,9 @@ def draw(path: Path, title: str, measured: Sequence[Measured]) -> None:
     right.set_ylabel(f"tau over the last {_WINDOW}")
     right.set_title("order, as it learns", fontsize=10)
     right.legend(loc="best", fontsize=8, frameon=False)
-    for axes in (left, right):
-        axes.grid(color="#eeeeee")
-        axes.set_axisbelow(True)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+    plain((left, right))
     figure.suptitle(title, fontsize=11)
-    figure.tight_layout()
-    figure.savefig(path, dpi=_DPI)
+    save(figure, path)
 
 
 def _taus(points: Sequence[Point]) -> list[tuple[int, float]]:
@@ -113,12 +105,3 @@ def _taus(points: Sequence[Point]) -> list[tuple[int, float]]:
         if tau is not None:
             found.append((end, tau))
     return found
-
-
-def _figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("lab", module="matplotlib", extra="lab") from error
-    made: Any = Figure(figsize=_INCHES)
-    return made

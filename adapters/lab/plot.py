@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ...middleware.errors import MissingExtraError
+from .figure import COLOURS, new_figure, plain, save
 from .metrics import curve, reliability
 
 if TYPE_CHECKING:
@@ -13,10 +13,7 @@ if TYPE_CHECKING:
 
     from .report import Measured
 
-_COLOURS: Final = ("#1b6ca8", "#d1495b", "#6b7a8f", "#b8860b")
-_INCHES: Final = (11.0, 4.8)
 _SHOWN_FPR: Final = 0.2
-_DPI: Final = 150
 
 
 def draw(path: Path, title: str, same: Sequence[bool], measured: Sequence[Measured]) -> None:
@@ -25,11 +22,11 @@ def draw(path: Path, title: str, same: Sequence[bool], measured: Sequence[Measur
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure: Any = _figure()
+    figure = new_figure()
     left, right = figure.subplots(1, 2)
     positives = max(1, sum(same))
     negatives = max(1, len(same) - sum(same))
-    for one, colour in zip(measured, _COLOURS, strict=False):
+    for one, colour in zip(measured, COLOURS, strict=False):
         points = curve(one.scores, same)
         left.plot(
             [0.0, *(point.wrong / negatives for point in points)],
@@ -58,13 +55,13 @@ def draw(path: Path, title: str, same: Sequence[bool], measured: Sequence[Measur
     first = measured[0]
     bins = reliability(first.scores, same)
     right.plot([0, 1], [0, 1], color="#aaaaaa", linewidth=1, linestyle="--")
-    right.plot([each.confidence for each in bins], [each.share for each in bins], color=_COLOURS[0], linewidth=1.8)
+    right.plot([each.confidence for each in bins], [each.share for each in bins], color=COLOURS[0], linewidth=1.8)
     most = max(each.count for each in bins)
     right.scatter(
         [each.confidence for each in bins],
         [each.share for each in bins],
         s=[30 + 220 * each.count / most for each in bins],
-        color=_COLOURS[0],
+        color=COLOURS[0],
         zorder=3,
         clip_on=False,
     )
@@ -84,20 +81,6 @@ def draw(path: Path, title: str, same: Sequence[bool], measured: Sequence[Measur
     right.set_xlabel(f"confidence of {first.policy}")
     right.set_ylabel("share that has the same answer")
     right.set_title("is it as sure as it says? (numbers: pairs)", fontsize=10)
-    for axes in (left, right):
-        axes.grid(color="#eeeeee")
-        axes.set_axisbelow(True)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+    plain((left, right))
     figure.suptitle(title, fontsize=11)
-    figure.tight_layout()
-    figure.savefig(path, dpi=_DPI)
-
-
-def _figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("lab", module="matplotlib", extra="lab") from error
-    made: Any = Figure(figsize=_INCHES)
-    return made
+    save(figure, path)

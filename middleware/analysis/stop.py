@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from .. import semconv
-from ..narrow import is_array, is_object
+from ..answer_values import is_truncated
 from ..records import Hit, Mode
 from ..telemetry import annotate, end_span
 from .facts import Outcome, RequestFacts, Subject
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from .learning import Memory
     from .protocols import Classifier, Predictor, Strategist
     from .watch import StreamWatch
-
 
 EMBEDDINGS: Final = "embeddings"
 
@@ -194,23 +193,12 @@ def outcome_of(flight: Flight, subject: Subject) -> Outcome:
         input_tokens=answer.input_tokens if answer is not None else 0,
         output_tokens=answer.output_tokens if answer is not None else 0,
         complete=flight.complete and answer is not None,
-        truncated=answer is not None and _is_truncated(answer.body),
+        truncated=answer is not None and is_truncated(answer),
         lane=flight.lane or flight.request.model,
         entered_s=flight.entered_s,
         first_token_s=flight.first_token_s,
         ended_s=flight.ended_s,
     )
-
-
-def _is_truncated(body: Mapping[str, object]) -> bool:
-    """Return whether an answer ended at a limit of tokens: in OpenAI's words, in Anthropic's, or of the Responses API."""
-    choices = body.get("choices")
-    ends: Sequence[object] = (
-        [one.get("finish_reason") for one in choices if is_object(one)] if is_array(choices) else []
-    )
-    details = body.get("incomplete_details")
-    why = details.get("reason") if is_object(details) else None
-    return "length" in ends or body.get("stop_reason") == "max_tokens" or why == "max_output_tokens"
 
 
 def _narrowed(before: RequestFacts, after: RequestFacts) -> RequestFacts:

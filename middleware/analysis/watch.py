@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..flight import Flight
+    from ..records import Key, Request, Vector
     from ..telemetry import Telemetry
+    from .facts import RequestFacts
     from .protocols import StreamAnalyzer
 
 FRESH_S: Final = 1.0
@@ -47,7 +49,9 @@ class StreamWatch:
         """Tell of a request that has been looked up."""
         if not self._parts:
             return
-        arrival = arrival_of(flight, self._clock())
+        arrival = arrival_of(
+            flight.request, flight.key, flight.facts, flight.vector, self._clock(), hit=flight.hit is not None
+        )
         for guard, part in self._parts:
             guard.run(partial(part.arrived, arrival), NoneType)
 
@@ -67,9 +71,21 @@ class StreamWatch:
         return facts
 
 
-def arrival_of(flight: Flight, now_s: float) -> Arrival:
-    """Return a flight as the stream's analyzers see it."""
-    request, key, facts = flight.request, flight.key, flight.facts
+def arrival_of(
+    request: Request,
+    key: Key | None,
+    facts: RequestFacts | None,
+    vector: Vector | None,
+    now_s: float,
+    *,
+    hit: bool = False,
+    prompt_scale: float = 1.0,
+) -> Arrival:
+    """Return a request as the stream's analyzers see it.
+
+    Args:
+        prompt_scale: prompt tokens as the engine counts them over those that are known.
+    """
     found = (facts.fingerprint if facts is not None else None) or Fingerprint()
     length = facts.length if facts is not None else None
     return Arrival(
@@ -80,10 +96,10 @@ def arrival_of(flight: Flight, now_s: float) -> Arrival:
         exact=key.exact if key is not None else "",
         comparable=key.comparable if key is not None else "",
         text=key.text if key is not None else "",
-        vector=flight.vector,
-        hit=flight.hit is not None,
+        vector=vector,
+        hit=hit,
         template=found.template,
         prefix=found.prefix,
-        input_tokens=facts.prompt_tokens if facts is not None else 0,
+        input_tokens=round(facts.prompt_tokens * prompt_scale) if facts is not None else 0,
         output_tokens=length.mean if length is not None else 0.0,
     )
