@@ -7,7 +7,7 @@ A `Kind` carries the protocol its components must satisfy, so `registry.build(ST
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -243,7 +243,9 @@ class Registrar:
 
 def missing_members(made: object, protocol: type[Any]) -> list[str]:
     """Return the protocol's members that an object lacks."""
-    members = [name for name in vars(protocol) if not name.startswith("_") or name == "__len__"]
+    # a protocol may be made of others: what they ask for it asks for, too
+    parts = [base for base in protocol.__mro__ if getattr(base, "_is_protocol", False) and base is not Protocol]
+    members = [name for part in parts for name in vars(part) if not name.startswith("_") or name == "__len__"]
     return [name for name in members if not hasattr(made, name)]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from .. import registry as kinds
 from .facts import Priority
 from .goodput import Goodput, Objective
-from .learning import Learned, Memory
+from .learning import Memory
 from .stop import Analysis, Parts
 from .watch import StreamWatch
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..lanes import Lanes
     from ..state import StateStore
     from ..telemetry import Telemetry
+    from .protocols import Learned
 
 T = TypeVar("T")
 

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from ..records import JsonObject
     from ..state import StateStore
+    from .protocols import Learned
 
 log = logging.getLogger(__name__)
 SAVED_EVERY: Final = 200
 """Outcomes between two snapshots: a crash loses at most so many."""
-
-
-class Learned(Protocol):
-    """The part of a `Predictor` and of a `StreamAnalyzer` that is about its state."""
-
-    def report(self) -> Sequence[JsonObject]:
-        """Return how good the predictions were."""
-        ...
-
-    def snapshot(self) -> JsonObject:
-        """Return the state as JSON."""
-        ...
-
-    def restore(self, state: JsonObject) -> None:
-        """Take over a state that `snapshot` returned."""
-        ...
 
 
 class Memory:

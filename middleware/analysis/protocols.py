@@ -27,48 +27,11 @@ class Classifier(Protocol):
 
 
 @runtime_checkable
-class Predictor(Protocol):
-    """Finds one more fact about a request that the engine will be asked, and learns from what became of it."""
-
-    def predict(self, subject: Subject) -> RequestFacts:
-        """Return the subject's facts with one more, or as they are where nothing can be said."""
-        ...
-
-    def learn(self, outcome: Outcome) -> None:
-        """Take in what became of a request, predicted or not."""
-        ...
+class Learned(Protocol):
+    """The part of a predictor and of a stream analyzer that is about what it has learned."""
 
     def report(self) -> Sequence[JsonObject]:
         """Return how good the predictions were, measured before each outcome was learned: flat rows, for people."""
-        ...
-
-    def snapshot(self) -> JsonObject:
-        """Return the state as JSON."""
-        ...
-
-    def restore(self, state: JsonObject) -> None:
-        """Take over a state that `snapshot` returned.
-
-        Raises:
-            ValueError, KeyError, TypeError: it is another one's; nothing changed.
-        """
-        ...
-
-
-@runtime_checkable
-class StreamAnalyzer(Protocol):
-    """Watches all requests and says what the stream looks like."""
-
-    def arrived(self, arrival: Arrival) -> None:
-        """Note a request. Times never go back."""
-        ...
-
-    def read(self, now_s: float, facts: StreamFacts) -> StreamFacts:
-        """Return the facts with its own as of now. Asked about once a second."""
-        ...
-
-    def report(self) -> Sequence[JsonObject]:
-        """Return how good its predictions were: flat rows, for people."""
         ...
 
     def snapshot(self) -> JsonObject:
@@ -81,6 +44,32 @@ class StreamAnalyzer(Protocol):
         Raises:
             ValueError, KeyError, TypeError: it is another one's; nothing changed.
         """
+        ...
+
+
+@runtime_checkable
+class Predictor(Learned, Protocol):
+    """Finds one more fact about a request that the engine will be asked, and learns from what became of it."""
+
+    def predict(self, subject: Subject) -> RequestFacts:
+        """Return the subject's facts with one more, or as they are where nothing can be said."""
+        ...
+
+    def learn(self, outcome: Outcome) -> None:
+        """Take in what became of a request, predicted or not."""
+        ...
+
+
+@runtime_checkable
+class StreamAnalyzer(Learned, Protocol):
+    """Watches all requests and says what the stream looks like."""
+
+    def arrived(self, arrival: Arrival) -> None:
+        """Note a request. Times never go back."""
+        ...
+
+    def read(self, now_s: float, facts: StreamFacts) -> StreamFacts:
+        """Return the facts with its own as of now. Asked about once a second."""
         ...
 
 

@@ -18,7 +18,7 @@ from .store import keyring_of, state_dir_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..analysis.learning import Learned
+    from ..analysis.protocols import Learned
     from .session import Session
 
 _MOST: Final = 12

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from forebay.middleware.analysis.protocols import Predictor
 from forebay.middleware.errors import ConfigError, MissingExtraError, PluginError, StoreError
 from forebay.middleware.keys import Keyring
 from forebay.middleware.registry import (
@@ -192,3 +193,12 @@ def test_an_ordering_without_a_length_is_told_so(registry: Registry, build: Buil
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         LimitSettings().most = 2
+
+
+def test_what_a_protocol_takes_from_another_is_missed_too() -> None:
+    class Half:
+        def predict(self) -> None: ...
+
+        def report(self) -> None: ...
+
+    assert sorted(missing_members(Half(), Predictor)) == ["learn", "restore", "snapshot"]
