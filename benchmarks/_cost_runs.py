@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _cost_simplex import minimise
 
+from forebay.policies.simulation.simulator import Course, Job
 from forebay.policies.work.fit import LawFit
 from forebay.policies.work.law import BLOCK, Law, Shape
 from forebay.policies.work.ledger import Ledger, Stay
-from forebay.policies.work.simulator import Course, Job, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,23 +122,6 @@ def online(run: Run) -> tuple[Law, int]:
     if fit.law is None:
         raise SystemExit(f"{run.name}: too few requests for a fit")
     return fit.law, count
-
-
-def simplex(run: Run) -> Law:
-    """Fit a law through the simulator on the first half's times: offline, for comparison."""
-
-    def loss(point: list[float]) -> float:
-        law = Law(*map(math.exp, point))
-        errors = relative(run, simulate(run.jobs, law, run.shape), 0, run.half)
-        # one second more below the line, or the first few requests, who hardly wait, would decide
-        ttft = [
-            abs((course.ttft_s or 0) - first_s(stay)) / (first_s(stay) + 1)
-            for course, stay in zip(simulate(run.jobs, law, run.shape), run.stays[: run.half], strict=False)
-        ]
-        return float(np.mean(ttft) + errors["tpot"].mean() + errors["e2e"].mean())
-
-    start = [math.log(value) for value in (0.015, 1e-4, 5e-5, 8e-8)]
-    return Law(*map(math.exp, minimise(loss, start, 0.3)))
 
 
 def first_s(stay: Stay) -> float:

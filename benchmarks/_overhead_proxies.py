@@ -81,14 +81,19 @@ class Served(Proxy):
                 break
         return used
 
-    def reasons(self, ids: Sequence[str]) -> list[str]:
-        """Return why forebay missed, of these requests."""
+    def explanations(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return what forebay noted about these requests; those that it kept nothing about are left out."""
         path = self.state_dir / "state.db"
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
             rows = [
                 db.execute("SELECT data FROM explanations WHERE request_id = ?", (name,)).fetchone() for name in ids
             ]
-        return [json.loads(row[0])["miss_reason"] if row is not None else "not kept" for row in rows]
+        return [json.loads(row[0]) for row in rows if row is not None]
+
+    def reasons(self, ids: Sequence[str]) -> list[str]:
+        """Return why forebay missed, of these requests."""
+        found = [one["miss_reason"] for one in self.explanations(ids)]
+        return found + ["not kept"] * (len(ids) - len(found))
 
 
 @dataclass(slots=True)

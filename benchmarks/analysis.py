@@ -30,13 +30,14 @@ from rich.table import Table
 
 from forebay import __version__
 from forebay.middleware import registry as kinds
+from forebay.middleware.admission.tickets import Load
 from forebay.middleware.analysis.facts import Outcome, RequestFacts, Subject
 from forebay.middleware.analysis.strategies import Situation
 from forebay.middleware.analysis.stream import StreamFacts
 from forebay.middleware.config import Config
 from forebay.middleware.keys import Keyring, make_key
 from forebay.middleware.plugin_manager import PluginManager
-from forebay.middleware.records import Load, Request
+from forebay.middleware.records import Request
 from forebay.middleware.registry import Build
 from forebay.middleware.telemetry import Telemetry
 

@@ -2,8 +2,10 @@
 
 Reads the runs of vllm_measured under FOREBAY_DATA (300 requests each at 10 a second, overloaded, Llama-3.1-8B). The whole run
 is simulated with true lengths; the requests of the second half (by arrival) are scored. Laws: `online`, the one that ships,
-fitted from the first half's times alone (ablations say what each part of the fit is worth); `simplex`, Nelder and Mead's
-through the simulator, on the first half; `noted`, calibrated on the whole run before (in sample). With `--workload`, the
+fitted from the first half's times alone (ablations say what each part of the fit is worth); `calibrated`, what ``forebay lab
+scheduling --calibrate`` makes, through the simulator, of the first half's times (where the KV cache fills, its size is fitted,
+too, since prompts that begin alike share it); `calibrated, back`, the same fitted on the second half and scored on the first;
+`noted`, calibrated on the whole run before (in sample). With `--workload`, the
 prompts that the runs were made with (LLMServingSim's sharegpt-llama-3.1-8b-300-sps10.jsonl, not among the runs' files),
 `online, prefixes` is the online law with what the prompts have in common. Then how far off the online predictor is as requests go by, on a simulated
 engine with a known law and Poisson arrivals below its capacity, true lengths given, and what it costs.
@@ -25,17 +27,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from unittest.mock import patch
 
 import numpy as np
-from _cost_runs import KNOWN, METRICS, Run, first_s, online, read, relative, simplex
+from _cost_runs import KNOWN, METRICS, Run, first_s, online, read, relative
 from rich.console import Console
 from rich.table import Table
 
 from forebay.adapters.lab.report import as_json, write_json
 from forebay.middleware.analysis.facts import Length, Outcome, RequestFacts, Subject
 from forebay.middleware.records import Request
+from forebay.policies.simulation.calibration import calibrate
+from forebay.policies.simulation.simulator import Course, Job, simulate
 from forebay.policies.work import fit, ledger
 from forebay.policies.work.law import Law, Shape
 from forebay.policies.work.predictor import WorkPredictor
-from forebay.policies.work.simulator import Course, Job, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,20 +58,27 @@ RATES = (0.5, 2.0, 6.0)
 
 
 def halves(run: Run) -> tuple[list[dict[str, Any]], list[Course]]:
-    """Score the laws on a run; return the rows and what the online law's simulation says."""
+    """Score the laws on a run; return the rows and what the calibrated law's simulation says."""
     fitted, equations = online(run)
     rows: list[dict[str, Any]] = []
     shown: list[Course] = []
-    trials = [("online", fitted, run.jobs), ("simplex", simplex(run), run.jobs), ("noted", run.noted, run.jobs)]
+    first, second = range(run.half), range(run.half, len(run.stays))
+    there, back = calibrate(run.stays, run.shape, first), calibrate(run.stays, run.shape, second)
+    trials = [
+        ("online", fitted, run.shape, run.jobs, second),
+        ("calibrated", there.law, there.shape, run.jobs, second),
+        ("calibrated, back", back.law, back.shape, run.jobs, first),
+        ("noted", run.noted, run.shape, run.jobs, second),
+    ]
     if run.prefixes and run.shape.prefix_cache:
-        trials.insert(1, ("online, prefixes", fitted, run.jobs_with_prefixes))
-    for name, law, jobs in trials:
-        courses = simulate(jobs, law, run.shape)
-        if name.startswith("online"):
+        trials.insert(1, ("online, prefixes", fitted, run.shape, run.jobs_with_prefixes, second))
+    for name, law, shape, jobs, scored in trials:
+        courses = simulate(jobs, law, shape)
+        if name == "calibrated":
             shown = courses
-        errors = relative(run, courses, run.half, len(courses))
+        errors = relative(run, courses, scored.start, scored.stop)
         for metric in METRICS:
-            said = [getattr(course, f"{metric}_s") for course in courses[run.half :]]
+            said = [getattr(course, f"{metric}_s") for course in courses[scored.start : scored.stop]]
             mean = np.mean([value for value in said if value is not None])
             rows.append(
                 {
@@ -79,8 +89,9 @@ def halves(run: Run) -> tuple[list[dict[str, Any]], list[Course]]:
                     "n": len(errors[metric]),
                     "median_rel_error": round(float(np.median(errors[metric])), 4),
                     "p90_rel_error": round(float(np.quantile(errors[metric], 0.9)), 4),
-                    "mean_rel_error": round(float(mean / measured_mean(run, metric) - 1), 4),
+                    "mean_rel_error": round(float(mean / measured_mean(run, metric, scored) - 1), 4),
                     "equations": equations if name.startswith("online") else None,
+                    "kv_tokens": shape.kv_tokens,
                     "preemptions": sum(course.preempted for course in courses),
                     **dict(zip(COEFFICIENTS, astuple(law), strict=True)),
                 }
@@ -88,9 +99,9 @@ def halves(run: Run) -> tuple[list[dict[str, Any]], list[Course]]:
     return rows, shown
 
 
-def measured_mean(run: Run, metric: str) -> float:
-    """Return the measured mean of a metric over the second half."""
-    second = run.stays[run.half :]
+def measured_mean(run: Run, metric: str, scored: range) -> float:
+    """Return the measured mean of a metric over some requests."""
+    second = run.stays[scored.start : scored.stop]
     values = {
         "ttft": [first_s(stay) for stay in second],
         "tpot": [
@@ -205,12 +216,13 @@ def show(console: Console, rows: list[dict[str, Any]]) -> None:
     """Print the rows as two tables."""
     for part, column in (("halves", "law"), ("ablation", "law"), ("prequential", "requests_seen")):
         table = Table(title=part, title_justify="left", box=None, pad_edge=False)
-        for head in ("run", column, "metric", "n", "median", "p90"):
+        for head in ("run", column, "metric", "n", "median", "p90", "mean"):
             table.add_column(head, justify="left" if head in ("run", column, "metric") else "right")
         for row in rows:
             if row["part"] == part:
                 figures = [
-                    "-" if row[key] is None else f"{row[key]:.1%}" for key in ("median_rel_error", "p90_rel_error")
+                    "-" if row.get(key) is None else f"{row[key]:.1%}"
+                    for key in ("median_rel_error", "p90_rel_error", "mean_rel_error")
                 ]
                 table.add_row(row["run"], row[column], row["metric"], str(row["n"]), *figures)
         console.print(table)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import semconv
+from .admission.tickets import Ticket
 from .analysis.facts import RequestFacts
 from .flight import Part
 from .keys import UNREAD, UncacheableError, make_key
@@ -99,3 +100,26 @@ class AnalyzeStop:
         if not request.batch:
             return []
         return [Part(make_key(replace(request, messages=[one]), self._keyring)) for one in request.messages]
+
+    def ticket(self, flight: Flight) -> Ticket:
+        """Return what the queue in front of the engine is told of a flight."""
+        request, facts = flight.request, flight.facts
+        deadline_s = flight.started_s + request.deadline_s if request.deadline_s is not None else None
+        if facts is None:
+            return Ticket(request.id, request.tenant, flight.started_s, deadline_s=deadline_s, stream=request.stream)
+        length, work, prompt = facts.length, facts.work, facts.fingerprint
+        return Ticket(
+            id=request.id,
+            tenant=request.tenant,
+            enqueued_s=flight.started_s,
+            input_tokens=facts.prompt_tokens,
+            output_tokens=length.median if length is not None else 0.0,
+            output_tokens_q90=length.q90 if length is not None else 0.0,
+            seconds=work.seconds if work is not None else None,
+            first_s=work.ttft_s if work is not None else None,
+            priority=facts.priority,
+            deadline_s=deadline_s,
+            stream=request.stream,
+            objective=self._analysis.goodput.objective(facts.priority),
+            prefix=prompt.prefix if prompt is not None else (),
+        )

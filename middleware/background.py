@@ -12,8 +12,9 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from .admission.tickets import Ticket
 from .errors import ForebayError
-from .records import Answer, Controls, Ticket
+from .records import Answer, Controls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping

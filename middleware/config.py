@@ -181,7 +181,8 @@ class LiteLLMConfig(_Section):
 
     ``tenant`` names the parts of the authenticated identity that separate caches; ``narrowest`` takes all that are
     known. ``billed_to`` is the hash of the virtual key that background calls are accounted to; without it the proxy makes
-    none. ``replay_words_per_s`` paces the streams of kept answers; without it they are sent at once.
+    none. ``replay_words_per_s`` paces the streams of kept answers; without it they are sent at once. ``shed: fallback`` lets a
+    request that one deployment's queue refuses go through LiteLLM's retries and fallbacks.
     """
 
     tenant: Annotated[tuple[TenantPart, ...], BeforeValidator(_one_or_many)] = ("narrowest",)
@@ -189,6 +190,7 @@ class LiteLLMConfig(_Section):
     billed_to: Annotated[str, Field(min_length=1)] | None = None
     replay_words_per_s: Annotated[float | None, Field(gt=0)] = None
     flight_deadline_s: Annotated[float, Field(gt=0)] = 600.0
+    shed: Literal["refuse", "fallback"] = "refuse"
 
 
 class Config(_Section):
@@ -212,8 +214,9 @@ class Config(_Section):
     acceptance: Spec = _spec("verified")
     judge: Spec = _spec("cascade")
     answer_checks: tuple[Spec, ...] = Field(default_factory=lambda: (Spec(type="clean_end"),))
-    ordering: Spec = _spec("fcfs")
+    ordering: Spec = _spec("composed")
     limit: Spec = _spec("none")
+    shedding: Spec | None = None
     expiry: Spec = _spec("fixed")
     eviction: Spec = _spec("lru")
     coordination: Spec = _spec("local")

@@ -21,9 +21,9 @@ from .telemetry import end_span
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
+    from .admission.gate import Lease
     from .analysis.facts import RequestFacts, Subject
     from .analysis.strategies import Choice
-    from .gate import Lease
     from .records import Answer, Entry, Key, Lookup, Request, Vector
     from .similar import Considered
 
@@ -50,7 +50,7 @@ class Flight:
         follows: a request in flight that asks the same in other words, and the verdict on it.
         audit_share: the probability with which this hit was held out to be computed all the same; None where it was not.
         parts: of a batch, one a message; empty for all other requests.
-        lane: the deployment whose queue it was last let through.
+        lane: the deployment whose queue it was last let through; `used`: the lease of the last attempt, given back or not.
         alone: a twin failed, or the request was edited; this flight computes for itself.
         saved_usd: what a hit would have cost, where the host knows prices.
         status: what the response header says.
@@ -80,6 +80,7 @@ class Flight:
         self.answer: Answer | None = None
         self.ending: Ending | None = None
         self.lease: Lease | None = None
+        self.used: Lease | None = None
         self.lane = ""
         self.alone = False
         self.engine_span: Span = INVALID_SPAN
@@ -144,7 +145,9 @@ class Flight:
         if self.ending is not None:
             lease.release()
             return
-        self.lease = lease
+        self.lease = self.used = lease
+        if self.refused:  # by another deployment, before this one
+            self.status = CacheStatus.MISS
 
     def release(self) -> None:
         """This attempt is over: give the lease back; the flight goes on."""
@@ -163,6 +166,8 @@ class Flight:
         if self.first_token_s is not None:
             return False
         self.first_token_s = monotonic()
+        if self.lease is not None:
+            self.lease.first_token()
         return True
 
     def answered(self, answer: Answer) -> bool:

@@ -16,10 +16,9 @@ from . import semconv
 from .answer_values import answer_values
 from .chat import Assembler, replay
 from .errors import ShedError
-from .events import Decision
 from .flight import Flight
 from .narrow import is_object
-from .records import CacheStatus, Ending, Hit, JsonObject, Mode, Ticket
+from .records import CacheStatus, Ending, Hit, JsonObject, Mode
 from .sharing import Sharing
 from .telemetry import annotate, end_span
 
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
+    from .admission.lanes import Lanes
     from .analysis.facts import RequestFacts
     from .analyze import AnalyzeStop
     from .config import Config
     from .keys import Keyring
-    from .lanes import Lanes
     from .lookup import LookupStop
     from .modes import Modes
     from .protocols import Engine
@@ -148,7 +147,7 @@ class Pipeline:
         if flight.hit is None and flight.mode is Mode.SERVE and not self._sharing.follows(flight):
             named = lanes or ([""] if len(self.gate) == 1 else [])
             try:
-                ticket = self._ticket(flight)
+                ticket = self._stops.analyze.ticket(flight)
                 if named and not any(self.gate.has_room(lane, ticket) for lane in named):
                     raise ShedError("queue_full", status=429, retry_after_s=1)
             except ShedError as error:
@@ -172,6 +171,7 @@ class Pipeline:
         if flight.hit is not None or flight.mode is not Mode.SERVE:
             return flight.hit
         span = self.telemetry.child(semconv.SPAN_ADMISSION, flight.span)
+        came_s = self._clock()
         try:
             annotate(span, {semconv.QUEUE_DEPTH: self.gate.of(lane).load.queued})
             if await self._sharing.join(flight):
@@ -179,11 +179,21 @@ class Pipeline:
                 return flight.hit
             flight.release()
             flight.lane = lane
-            lease = await self.gate.of(lane).acquire(self._ticket(flight), self._config.admission.queue_timeout_s)
+            lease = await self.gate.of(lane).acquire(
+                self._stops.analyze.ticket(flight), self._config.admission.queue_timeout_s
+            )
             annotate(span, {semconv.ADMISSION_OUTCOME: "admitted", semconv.QUEUE_WAIT: lease.waited_s})
         except ShedError as error:
-            annotate(span, {semconv.ADMISSION_OUTCOME: "shed", semconv.SHED_REASON: error.reason})
-            self._shed(flight, error)
+            waited_s = self._clock() - came_s
+            annotate(
+                span,
+                {
+                    semconv.ADMISSION_OUTCOME: "shed",
+                    semconv.SHED_REASON: error.reason,
+                    semconv.QUEUE_WAIT: waited_s,
+                },
+            )
+            self._shed(flight, error, waited_s)
             raise
         except Exception as error:  # fail open: a broken ordering or limit must not hold a request back
             annotate(span, {semconv.ADMISSION_OUTCOME: "open", semconv.ERROR_TYPE: type(error).__name__})
@@ -309,27 +319,9 @@ class Pipeline:
             return None
         return assembler
 
-    @staticmethod
-    def _ticket(flight: Flight) -> Ticket:
-        request, facts = flight.request, flight.facts
-        if facts is None:
-            return Ticket(request.id, request.tenant, flight.started_s)
-        length, work = facts.length, facts.work
-        return Ticket(
-            id=request.id,
-            tenant=request.tenant,
-            enqueued_s=flight.started_s,
-            input_tokens=facts.prompt_tokens,
-            output_tokens=length.median if length is not None else 0.0,
-            output_tokens_q90=length.q90 if length is not None else 0.0,
-            seconds=work.seconds if work is not None else None,
-            priority=facts.priority,
-            deadline_s=flight.started_s + request.deadline_s if request.deadline_s is not None else None,
-        )
-
-    def _shed(self, flight: Flight, error: ShedError) -> None:
+    def _shed(self, flight: Flight, error: ShedError, waited_s: float = 0.0) -> None:
         flight.shed()
-        flight.decisions.append(Decision(flight.request.id, "admit", "shed", error.reason))
+        flight.decide("admit", "shed", error.reason, waited_s=round(waited_s, 6))
         self.telemetry.count(semconv.METRIC_SHED, reason=error.reason)
 
     @staticmethod

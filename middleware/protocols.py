@@ -1,9 +1,9 @@
 """Protocols: what a registered component of each kind must be able to do.
 
 None has more than five methods. A component may also be a `Component` (it has something to open and
-close), `Scannable` (a store whose entries can be listed), `Placed` (a store that says where they are) or
-`Divisible` (a limit that several workers can divide or share). Policies get the time as an argument and keep
-no clock of their own.
+close), `Scannable` (a store whose entries can be listed), `Placed` (a store that says where they are).
+Policies get the time as an argument and keep no clock of their own. Those of the admit stop are in `admission.protocols`,
+those of request analysis in `analysis.protocols`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,10 @@ if TYPE_CHECKING:
         Entry,
         JsonObject,
         Judgement,
-        Load,
         Query,
         Reading,
         Request,
         Selector,
-        Ticket,
         Vector,
         Verdict,
     )
@@ -217,46 +215,6 @@ class AnswerCheck(Protocol):
 
     def refuse(self, request: Request, answer: Answer) -> str | None:
         """Return None, or a bounded label that says why the answer must not be kept."""
-        ...
-
-
-@runtime_checkable
-class Ordering(Protocol):
-    """The queue's order: who is next."""
-
-    def push(self, ticket: Ticket) -> None:
-        """Add a waiting ticket."""
-        ...
-
-    def peek(self, now_s: float) -> Ticket | None:
-        """Return who is next without taking it out, None where nobody waits."""
-        ...
-
-    def remove(self, ticket_id: str) -> bool:
-        """Take a ticket out: it was let in, or its caller left. Return whether it was waiting."""
-        ...
-
-    def __len__(self) -> int:
-        """How many wait."""
-        ...
-
-
-@runtime_checkable
-class Limit(Protocol):
-    """How much may be inside the engine."""
-
-    def admits(self, ticket: Ticket, load: Load) -> bool:
-        """Return whether this ticket may go in now."""
-        ...
-
-
-@runtime_checkable
-class Divisible(Protocol):
-    """A limit that is a number of requests: workers can divide it, or share it."""
-
-    @property
-    def places(self) -> int:
-        """How many may be inside, at least 1."""
         ...
 
 

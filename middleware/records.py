@@ -13,8 +13,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from .analysis.facts import Priority
-
 JsonObject: TypeAlias = Mapping[str, Any]
 Vector: TypeAlias = Sequence[float]
 
@@ -361,33 +359,3 @@ class Selector:
 
 
 EVERYTHING: Selector = Selector()
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A request waiting to be let into the engine.
-
-    Attributes:
-        output_tokens, output_tokens_q90: predicted, 0 where nothing was.
-        seconds: predicted time in the engine, None where nothing was.
-        deadline_s: when its caller gives up, on the clock of `enqueued_s`; None where unknown.
-    """
-
-    id: str
-    tenant: str
-    enqueued_s: float
-    input_tokens: int = 0
-    output_tokens: float = 0.0
-    output_tokens_q90: float = 0.0
-    seconds: float | None = None
-    priority: Priority = Priority.STANDARD
-    deadline_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What is inside the engine and in front of it."""
-
-    inflight: int
-    queued: int
-    inflight_tokens: int = 0

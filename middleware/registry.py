@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from . import protocols
+from .admission import protocols as admission
 from .analysis import protocols as analysis
 from .errors import ConfigError, ForebayError, MissingExtraError, PluginError, did_you_mean
 
@@ -46,8 +47,10 @@ CONTEXT = Kind("context", protocols.ContextReader)
 ACCEPTANCE = Kind("acceptance", protocols.Acceptance)
 JUDGE = Kind("judge", protocols.Judge)
 ANSWER_CHECK = Kind("answer_check", protocols.AnswerCheck)
-ORDERING = Kind("ordering", protocols.Ordering)
-LIMIT = Kind("limit", protocols.Limit)
+ORDERING = Kind("ordering", admission.Ordering)
+LIMIT = Kind("limit", admission.Limit)
+SHEDDING = Kind("shedding", admission.Shedding)
+BATCH_FORMER = Kind("batch_former", admission.BatchFormer)
 EXPIRY = Kind("expiry", protocols.Expiry)
 EVICTION = Kind("eviction", protocols.Eviction)
 COORDINATION = Kind("coordination", protocols.Coordination)
@@ -71,6 +74,8 @@ KINDS: Mapping[str, Kind[Any]] = {
         ANSWER_CHECK,
         ORDERING,
         LIMIT,
+        SHEDDING,
+        BATCH_FORMER,
         EXPIRY,
         EVICTION,
         COORDINATION,

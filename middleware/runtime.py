@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from . import registry as kinds
+from .admission.lanes import Lanes, Policies
 from .analysis.build import build_analysis
 from .analyze import AnalyzeStop
 from .audits import Auditor
@@ -24,7 +25,6 @@ from .events import Check, Health, Started
 from .explain import Explainer
 from .keeper import Keeper
 from .keys import Keyring
-from .lanes import Lanes
 from .lookup import LookupStop
 from .modes import Modes
 from .narrow import is_array
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from .config import Config, Spec
-    from .protocols import Embedder, Engine, Exporter, Judge, Limit, Ordering
+    from .protocols import Embedder, Engine, Exporter, Judge
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -113,11 +113,13 @@ class Runtime:
         shares = self.coordination.roster().shareable
         self._twins = SharedTwins(self.coordination, self.keyring, self.keeper.forgotten) if shares else Twins()
         self._lanes = Lanes(
-            self._ordering_and_limit,
+            self._policies,
             max_queue=config.admission.max_queue,
             coordination=self.coordination,
             name=lambda lane: f"lane:{self.keyring.digest('lane', lane)[:32]}",
+            coming_rate=lambda: self.analysis.watch.coming_rate(),  # noqa: PLW0108  (made later)
         )
+        self.telemetry.observe(self._lanes.readings)
         self.workers = Workers(self.coordination, self.keeper, self._twins, self._lanes, store=config.store.type)
         self.coordination.hear(self.workers)
         self.background: BackgroundCaller | None = None
@@ -222,6 +224,7 @@ class Runtime:
             ("judge", config.judge),
             ("ordering", config.ordering),
             ("limit", config.limit),
+            *((("shedding", config.shedding),) if config.shedding is not None else ()),
             ("expiry", config.expiry),
             ("eviction", config.eviction),
             ("coordination", config.coordination),
@@ -273,20 +276,25 @@ class Runtime:
         )
         return Pipeline(stops, config, flight_deadline_s=config.litellm.flight_deadline_s)
 
-    def _ordering_and_limit(self) -> tuple[Ordering, Limit]:
-        """Make them for one lane.
+    def _policies(self) -> Policies:
+        """Make the policies of one lane.
 
         Raises:
             PluginError: one of them has a life of its own; lanes come and go while requests run.
         """
-        build = self.plugins.registry.build
-        ordering_spec, limit_spec = self.config.ordering, self.config.limit
-        ordering = build(kinds.ORDERING, ordering_spec.type, ordering_spec.settings, self._build, path="ordering")
-        limit = build(kinds.LIMIT, limit_spec.type, limit_spec.settings, self._build, path="limit")
-        for name, made in ((ordering_spec.type, ordering), (limit_spec.type, limit)):
-            if isinstance(made, Component):
-                raise PluginError(name, "one is made for each deployment, so it cannot have start and stop")
-        return ordering, limit
+        config = self.config
+        shedding = self._of_lane(kinds.SHEDDING, config.shedding, "shedding") if config.shedding is not None else None
+        return Policies(
+            self._of_lane(kinds.ORDERING, config.ordering, "ordering"),
+            self._of_lane(kinds.LIMIT, config.limit, "limit"),
+            shedding,
+        )
+
+    def _of_lane(self, kind: kinds.Kind[T], spec: Spec, path: str) -> T:
+        made = self.plugins.registry.build(kind, spec.type, spec.settings, self._build, path=path)
+        if isinstance(made, Component):
+            raise PluginError(spec.type, "one is made for each deployment, so it cannot have start and stop")
+        return made
 
     def _judge(self) -> Judge | None:
         if self.embedder is None or not self.config.audits.enabled or not isinstance(self.acceptance, Audited):

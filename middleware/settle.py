@@ -101,6 +101,7 @@ class SettleStop:
             self._report(flight, stored, reason, evicted, span)
             self._auditor.consider(flight, shared.answer if shared is not None else None)
             self._analysis.ended(flight)
+            self._learned(flight)
         except Exception as error:  # nobody waits for this; it is counted and traced
             self._telemetry.dependency_error("settle", type(error).__name__)
             annotate(span, {semconv.ERROR_TYPE: type(error).__name__})
@@ -112,6 +113,17 @@ class SettleStop:
             end_span(span)
             flight.settled.set()
         await self._tell(flight, stored, evicted, duration_s)
+
+    @staticmethod
+    def _learned(flight: Flight) -> None:
+        """Tell the queue's policies what became of the last attempt."""
+        lease, answer = flight.used, flight.answer
+        if lease is not None:
+            lease.learn(
+                input_tokens=answer.input_tokens if answer is not None else 0,
+                output_tokens=answer.output_tokens if answer is not None else 0,
+                complete=flight.complete and answer is not None,
+            )
 
     async def _candidates(self, flight: Flight) -> tuple[list[Entry], str]:
         """Return the entries to keep (of a batch, one a computed part), or none and why not."""

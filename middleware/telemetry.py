@@ -19,7 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from . import semconv
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from opentelemetry.context import Context
     from opentelemetry.trace import TracerProvider
@@ -63,6 +63,27 @@ class Telemetry:
         seconds = (semconv.METRIC_LOOKUP_SECONDS, semconv.METRIC_QUEUE_SECONDS)
         self._histograms = {name: meter.create_histogram(name, unit="s") for name in seconds}
         self._ratios = meter.create_histogram(semconv.METRIC_PREDICTION_RATIO, unit="1")
+
+    def observe(self, read: Callable[[], Iterable[tuple[str, str, float]]]) -> None:
+        """Let the metrics reader ask for readings whenever it exports; called once.
+
+        Args:
+            read: returns (metric, lane, value). Runs in the reader's thread.
+        """
+        if not self.enabled:
+            return
+        meter = metrics.get_meter("forebay")
+
+        def of(metric: str) -> Callable[[metrics.CallbackOptions], list[metrics.Observation]]:
+            return lambda _: [
+                metrics.Observation(value, {"lane": lane}) for name, lane, value in read() if name == metric
+            ]
+
+        gauges = (semconv.METRIC_QUEUED, semconv.METRIC_INSIDE, semconv.METRIC_RESERVED, semconv.METRIC_PLACES)
+        for name in gauges:
+            meter.create_observable_gauge(name, [of(name)])
+        for name in (semconv.METRIC_BUSY_SECONDS, semconv.METRIC_STARVED_SECONDS):
+            meter.create_observable_counter(name, [of(name)], unit="s")
 
     def bind(self, provider: TracerProvider) -> None:
         """Use this provider; for hosts that have none of their own."""

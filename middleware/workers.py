@@ -12,10 +12,10 @@ from .protocols import Placed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .admission.lanes import Lanes
     from .config import Config
     from .coordination import Roster, Told
     from .keeper import Keeper
-    from .lanes import Lanes
     from .protocols import Coordination
     from .records import Selector
     from .twins import Twins

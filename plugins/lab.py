@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..middleware.hookspecs import hookimpl
@@ -16,6 +17,7 @@ from ..policies.analysis.basic import BasicAnalyzer
 from ..policies.context.reading import ContextualReading
 from ..policies.fingerprint.predictor import FingerprintPredictor
 from ..policies.profile.classifier import ProfileClassifier
+from ..policies.work.law import Law, Shape
 from .acceptance import lexis, model
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..adapters.lab.command import Part
+    from ..adapters.lab.length import LengthTools
+    from ..adapters.lab.scheduling_profile import Profile, Stayed
+    from ..adapters.lab.scheduling_tools import Calibrated, Played, Row, SchedulingTools, Setup
     from ..adapters.lab.tools import Tools
     from ..middleware.protocols import Acceptance, Command, Embedder
     from ..middleware.records import JsonObject
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
 class _Lab:
     @property
     def help(self) -> str:
-        return "Measure policies on your own data: shared answers, lengths of answers, load."
+        return "Measure policies on your own data: shared answers, lengths of answers, load, scheduling."
 
     def run(self, args: Sequence[str]) -> int:
         from ..adapters.lab.command import run
@@ -48,6 +53,9 @@ def parts() -> Mapping[str, Part]:
         "acceptance": Part("which labelled pairs of questions share an answer, and who gets it right", _acceptance),
         "length": Part("how well the length of answers is predicted", _length),
         "forecast": Part("how well the load of the next seconds is predicted", _forecast),
+        "scheduling": Part(
+            "what each queue policy does for your own traffic, in front of a simulated engine", _scheduling
+        ),
     }
 
 
@@ -58,19 +66,21 @@ def _acceptance(args: Sequence[str], console: Console | None) -> int:
 
 
 def _length(args: Sequence[str], console: Console | None) -> int:
-    from ..adapters.lab.length import LengthTools, run
+    from ..adapters.lab.length import run
+
+    return run(_length_tools(), args, console)
+
+
+def _length_tools() -> LengthTools:
+    from ..adapters.lab.length import LengthTools
     from ..policies.length.predictor import LengthPredictor
 
-    return run(
-        LengthTools(
-            predictor=LengthPredictor,
-            embedder=_embedder,
-            analyzer=BasicAnalyzer,
-            classifiers=lambda: (ProfileClassifier(),),
-            fingerprint=lambda: FingerprintPredictor(b"the lab's own"),
-        ),
-        args,
-        console,
+    return LengthTools(
+        predictor=LengthPredictor,
+        embedder=_embedder,
+        analyzer=BasicAnalyzer,
+        classifiers=lambda: (ProfileClassifier(),),
+        fingerprint=lambda: FingerprintPredictor(b"the lab's own"),
     )
 
 
@@ -79,6 +89,75 @@ def _forecast(args: Sequence[str], console: Console | None) -> int:
     from .forecast import tools as forecast_tools
 
     return run(forecast_tools(), args, console)
+
+
+def _scheduling(args: Sequence[str], console: Console | None) -> int:
+    from ..adapters.lab.scheduling import run
+
+    return run(scheduling_tools(), args, console)
+
+
+def scheduling_tools() -> SchedulingTools:
+    """Return what ``forebay lab scheduling`` works with: the simulator, and the shipped predictors."""
+    from ..adapters.lab.scheduling_tools import SchedulingTools
+    from ..policies.forecast.analyzer import ForecastAnalyzer
+
+    return SchedulingTools(
+        play=_play,
+        calibrate=_calibrate,
+        forecast=lambda: ForecastAnalyzer(horizons_s=(1.0,), tenants=0),  # of each tenant nobody asks here
+        length=_length_tools(),
+    )
+
+
+def _play(rows: Sequence[Row], said: Sequence[tuple[float, float]], profile: Profile, setup: Setup) -> Played:
+    from ..policies.simulation.replay import Asked, Front, replay
+
+    asked = [
+        Asked(row.at_s, row.prompt, row.output, row.prefix, median, q90, row.tenant, row.priority, row.deadline_s)
+        for row, (median, q90) in zip(rows, said, strict=True)
+    ]
+    front = Front(
+        setup.make,
+        setup.engines,
+        setup.processes,
+        setup.max_queue,
+        setup.timeout_s,
+        objectives=setup.objectives,
+        coming=setup.coming,
+    )
+    return replay(asked, Law(profile.step_s, profile.prefill_s, profile.decode_s, profile.kv_s), _shape(profile), front)
+
+
+def _calibrate(stayed: Sequence[Stayed], profile: Profile) -> Calibrated:
+    from ..adapters.lab.scheduling_tools import Calibrated
+    from ..policies.simulation.calibration import calibrate, halves
+    from ..policies.work.ledger import Stay
+
+    stays = [Stay(one.entered_s, one.first_s, one.ended_s, one.prompt, one.output) for one in stayed]
+    shape = _shape(profile)
+    fitted = calibrate(stays, shape)
+    step_s, prefill_s, decode_s, kv_s = fitted.law.coefficients
+    made = replace(
+        profile,
+        step_s=step_s,
+        prefill_s=prefill_s,
+        decode_s=decode_s,
+        kv_s=kv_s,
+        kv_tokens=fitted.shape.kv_tokens,
+    )
+    return Calibrated(made, [(name, told) for name, _, told in halves(stays, shape)])
+
+
+def _shape(profile: Profile) -> Shape:
+    return Shape(
+        profile.max_num_seqs,
+        profile.kv_tokens,
+        profile.max_num_batched_tokens,
+        profile.block_size,
+        profile.prefix_cache,
+        profile.scheduled_ahead,
+    )
 
 
 def tools() -> Tools:

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 COLUMNS: Final = (
     "TIMESTAMP",
     "timestamp",
+    "timestamp_s",
     "ts_s",
     "created",
+    "created_s",
     "created_at",
     "req_time",
     "startTime",
@@ -77,6 +79,19 @@ def read_trace(path: Path, unit: str = "") -> Trace:
     Raises:
         TraceError: it is something else, or cannot be read.
     """
+    rows = read_rows(path)
+    if is_rates(rows[0][1]):
+        return _rates(path, rows)
+    times_s = sorted(times_of(path, rows, unit))
+    return Trace(path.name, [time - times_s[0] for time in times_s])
+
+
+def read_rows(path: Path) -> list[tuple[int, Row]]:
+    """Return the lines of a CSV or JSON-lines file, each with its number.
+
+    Raises:
+        TraceError: it is something else, holds none, or cannot be read.
+    """
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
@@ -85,17 +100,28 @@ def read_trace(path: Path, unit: str = "") -> Trace:
     rows = list(_csv_rows(text) if ".csv" in path.suffixes else _json_rows(path, text))
     if not rows:
         raise TraceError(f"{path} holds no requests")
+    return rows
+
+
+def is_rates(first: Row) -> bool:
+    """Return whether a file that begins so is a table of rates."""
+    return all(name in first for name in _RATES)
+
+
+def times_of(path: Path, rows: Sequence[tuple[int, Row]], unit: str = "") -> list[float]:
+    """Return when each came, in seconds since some moment.
+
+    Raises:
+        TraceError: no column says it, or one of them is no time.
+    """
     first = rows[0][1]
-    if all(name in first for name in _RATES):
-        return _rates(path, rows)
     column = next((name for name in COLUMNS if name in first), None)
     if column is None:
         raise TraceError(f"{path}: no column with the time of a request; it must be one of {', '.join(COLUMNS)}")
     numbers = _is_number(first[column])
     found = [_time(path, number, row.get(column), number_expected=numbers) for number, row in rows]
     scale = UNITS[unit or _unit(found, mooncake="hash_ids" in first)] if numbers else 1.0
-    times_s = sorted(time * scale for time in found)
-    return Trace(path.name, [time - times_s[0] for time in times_s])
+    return [time * scale for time in found]
 
 
 def _csv_rows(text: str) -> Iterable[tuple[int, Row]]:

@@ -37,7 +37,7 @@ from .endpoints.base import Collecting, value_of
 from .engine import RouterEngine
 from .facade import KEY_PREFIX, install, is_item_key
 from .host import broke_off, deployment_id, deployment_params, is_fallback, is_unfinished, lanes_of, takes_headers
-from .refusal import RefusedByForebay, refusal
+from .refusal import RefusedByForebay, passed_on, refusal
 from .requests import (
     FLIGHT_ID,
     Fingerprint,
@@ -82,6 +82,7 @@ class Bridge:
         if billed_to is not None and runtime.background is None:
             runtime.call_behind(RouterEngine(billed_to))
         speed = runtime.config.litellm.replay_words_per_s
+        self.refuses = runtime.config.litellm.shed == "refuse"
         self.pause_s = 1.0 / speed if speed is not None else 0.0
 
     def start_soon(self) -> None:
@@ -151,7 +152,8 @@ class Bridge:
             self._calls.add(Call(flight, endpoint, fingerprint, items=items_in(flight, data)))
             metadata[FLIGHT_ID] = request.id
             await pipeline.lookup(flight)
-            pipeline.check_room(flight, lanes_of(request.model))
+            if self.refuses:
+                pipeline.check_room(flight, lanes_of(request.model))
         except ShedError as error:
             self._finish(flight, Ending.FAILED)
             raise refusal(error, request.id) from None
@@ -327,6 +329,8 @@ class Bridge:
         try:
             await self.runtime.pipeline.admit(call.flight, deployment_id(kwargs))
         except ShedError as error:
+            if not self.refuses:  # the flight goes on: LiteLLM says when it has tried everything
+                raise passed_on(error, call.flight.request.id) from None
             self._finish(call.flight, Ending.FAILED)
             raise refusal(error, call.flight.request.id) from None
 

@@ -18,7 +18,7 @@ from ...middleware.narrow import is_object
 from ...middleware.records import Ending
 from ...middleware.runtime import Runtime
 from .bridge import Bridge
-from .refusal import RefusedByForebay
+from .refusal import PassedOn, RefusedByForebay
 from .requests import scrub
 from .routes import mount
 from .shown import headers_of_call
@@ -43,7 +43,7 @@ class ForebayHandler(CustomLogger):
         scrub(data)
         try:
             await self.bridge.begin(user_api_key_dict, data, _name(call_type))
-        except (RefusedByForebay, asyncio.CancelledError):
+        except (RefusedByForebay, PassedOn, asyncio.CancelledError):
             raise
         except Exception as error:
             self.bridge.failed("pre_call", error)
@@ -71,7 +71,7 @@ class ForebayHandler(CustomLogger):
             call = self.bridge.call_of(kwargs)
             if call is not None:
                 await self.bridge.enter(call, kwargs, _name(call_type))
-        except (RefusedByForebay, asyncio.CancelledError):
+        except (RefusedByForebay, PassedOn, asyncio.CancelledError):
             raise
         except Exception as error:
             self.bridge.failed("pre_call_deployment", error)

@@ -1,8 +1,8 @@
 """The exception that refuses a request inside LiteLLM.
 
 An exception raised in the deployment hook enters LiteLLM's retries and fallbacks, unless it counts as a
-guardrail's intervention; refusing must cost one attempt, not four. The class is that and an HTTPException,
-so the status and Retry-After reach the client.
+guardrail's intervention; refusing must cost one attempt, not four. `RefusedByForebay` is that and an HTTPException,
+so the status and Retry-After reach the client. Where the operator wants the fallbacks, it is an HTTPException alone.
 """
 
 from __future__ import annotations
@@ -26,11 +26,23 @@ class RefusedByForebay(HTTPException, GuardrailRaisedException):
         self.message = detail
 
 
+class PassedOn(HTTPException):
+    """A request that this deployment does not take: LiteLLM tries the next."""
+
+
 def refusal(error: ShedError, request_id: str) -> RefusedByForebay:
     """Return the exception to raise for a shed request."""
-    headers = {
+    return RefusedByForebay(error.status, str(error), _headers(error, request_id))
+
+
+def passed_on(error: ShedError, request_id: str) -> PassedOn:
+    """Return the exception to raise for a request that shall go to LiteLLM's fallbacks."""
+    return PassedOn(error.status, str(error), _headers(error, request_id))
+
+
+def _headers(error: ShedError, request_id: str) -> dict[str, str]:
+    return {
         "retry-after": str(error.retry_after_s),
         "x-forebay-cache": "shed",
         "x-forebay-id": request_id,
     }
-    return RefusedByForebay(error.status, str(error), headers)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from .. import registry as kinds
+from ..admission.tickets import Objective
 from .facts import Priority
-from .goodput import Goodput, Objective
+from .goodput import Goodput
 from .learning import Memory
 from .stop import Analysis, Parts
 from .watch import StreamWatch
 
 if TYPE_CHECKING:
+    from ..admission.lanes import Lanes
     from ..config import Config, Spec
-    from ..lanes import Lanes
     from ..state import StateStore
     from ..telemetry import Telemetry
     from .protocols import Learned

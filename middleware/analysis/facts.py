@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..records import Key, Load, Request, Vector
+    from ..admission.tickets import Load
+    from ..records import Key, Request, Vector
 
 _Z90: Final = 1.2816  # standard deviations to the 90% quantile of a normal distribution
 _WIDEST: Final = 1.5

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from ..admission.tickets import NO_OBJECTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..admission.tickets import Objective
     from .facts import Priority
 
 WINDOW_S: Final = 60.0
 MOST: Final = 1_000
 LEAST: Final = 20
 """Fewer ended requests than this say nothing about the share."""
-
-
-@dataclass(frozen=True, slots=True)
-class Objective:
-    """What a request of one priority class shall be answered within; None is no objective.
-
-    Attributes:
-        ttft_s: from arrival to the first token, the queue included; only of streams.
-        tpot_s: for each token after the first; only of streams.
-        total_s: from arrival to the end.
-    """
-
-    ttft_s: float | None = None
-    tpot_s: float | None = None
-    total_s: float | None = None
-
-    def met(self, *, ttft_s: float | None, tpot_s: float | None, total_s: float) -> bool:
-        """Return whether a request met it; what could not be measured does not count against it."""
-        pairs = ((self.ttft_s, ttft_s), (self.tpot_s, tpot_s), (self.total_s, total_s))
-        return all(limit is None or seen is None or seen <= limit for limit, seen in pairs)
 
 
 class Goodput:
@@ -48,12 +30,15 @@ class Goodput:
         self._objectives = objectives
         self._ended: deque[tuple[float, bool]] = deque(maxlen=MOST)
 
+    def objective(self, priority: Priority) -> Objective:
+        """Return what a class shall be answered within."""
+        return self._objectives.get(priority, NO_OBJECTIVE)
+
     def ended(
         self, priority: Priority, now_s: float, *, ttft_s: float | None, tpot_s: float | None, total_s: float
     ) -> bool:
         """Note a request that was answered; return whether it met its objective."""
-        objective = self._objectives.get(priority, Objective())
-        met = objective.met(ttft_s=ttft_s, tpot_s=tpot_s, total_s=total_s)
+        met = self.objective(priority).met(ttft_s=ttft_s, tpot_s=tpot_s, total_s=total_s)
         self._ended.append((now_s, met))
         return met
 

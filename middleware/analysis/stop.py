@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
+    from ..admission.lanes import Lanes
     from ..flight import Flight
-    from ..lanes import Lanes
     from ..telemetry import Telemetry
     from .goodput import Goodput
     from .learning import Memory

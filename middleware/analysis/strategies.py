@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..records import Load, Request
+    from ..admission.tickets import Load
+    from ..records import Request
     from .facts import RequestFacts
     from .stream import StreamFacts
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from forebay.middleware.admission.tickets import Formed, Load, Objective, Refusal, Served, Ticket, Waiting
     from forebay.middleware.analysis.facts import (
         Difficulty,
         Fingerprint,
@@ -50,17 +51,16 @@ if TYPE_CHECKING:
         Entry,
         Judgement,
         Key,
-        Load,
         Query,
         Reading,
         Request,
-        Ticket,
         Verdict,
     )
     from forebay.middleware.registry import (
         ACCEPTANCE,
         ANALYZER,
         ANSWER_CHECK,
+        BATCH_FORMER,
         CLASSIFIER,
         COMMAND,
         CONTEXT,
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         LIMIT,
         ORDERING,
         PREDICTOR,
+        SHEDDING,
         STORE,
         STRATEGY,
         STREAM,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from forebay.middleware.version import __version__
 
 _NAMES = {
+    "admission.tickets": ("Formed", "Load", "Objective", "Refusal", "Served", "Ticket", "Waiting"),
     "analysis.facts": (
         "Difficulty",
         "Fingerprint",
@@ -126,11 +128,9 @@ _NAMES = {
         "Entry",
         "Judgement",
         "Key",
-        "Load",
         "Query",
         "Reading",
         "Request",
-        "Ticket",
         "Verdict",
     ),
     "registry": (
@@ -146,8 +146,10 @@ _NAMES = {
         "EXPIRY",
         "EXPORTER",
         "JUDGE",
+        "BATCH_FORMER",
         "LIMIT",
         "ORDERING",
+        "SHEDDING",
         "PREDICTOR",
         "STORE",
         "STRATEGY",
@@ -166,6 +168,7 @@ __all__ = [
     "ACCEPTANCE",
     "ANALYZER",
     "ANSWER_CHECK",
+    "BATCH_FORMER",
     "CLASSIFIER",
     "COMMAND",
     "CONTEXT",
@@ -178,6 +181,7 @@ __all__ = [
     "LIMIT",
     "ORDERING",
     "PREDICTOR",
+    "SHEDDING",
     "STORE",
     "STRATEGY",
     "STREAM",
@@ -199,6 +203,7 @@ __all__ = [
     "Finished",
     "ForebayError",
     "Forecast",
+    "Formed",
     "Health",
     "Judgement",
     "Key",
@@ -206,17 +211,20 @@ __all__ = [
     "Load",
     "Neighbours",
     "NoSettings",
+    "Objective",
     "Outcome",
     "Pattern",
     "Priority",
     "Profile",
     "Query",
     "Reading",
+    "Refusal",
     "Registrar",
     "Request",
     "RequestFacts",
     "Runtime",
     "Savings",
+    "Served",
     "Settings",
     "Situation",
     "Staleness",
@@ -229,6 +237,7 @@ __all__ = [
     "Urgency",
     "Verdict",
     "Volatility",
+    "Waiting",
     "Work",
     "__version__",
     "handle_many",

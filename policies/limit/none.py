@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ...middleware.records import Load, Ticket
+    from ...middleware.admission.tickets import Load, Ticket
 
 
 class NoLimit:

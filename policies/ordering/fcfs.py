@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ...middleware.records import Ticket
+    from ...middleware.admission.tickets import Ticket
 
 
 class FCFS:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from forebay.middleware.admission.tickets import Load
 from forebay.middleware.analysis.facts import (
     Fingerprint,
     Length,
@@ -23,7 +24,7 @@ from forebay.middleware.analysis.facts import (
 )
 from forebay.middleware.analysis.protocols import Predictor
 from forebay.middleware.narrow import is_array, is_object
-from forebay.middleware.records import Key, Load, Request
+from forebay.middleware.records import Key, Request
 from tests.contract.analyzer import JSON, MESSAGES, TEXT
 
 MAX_STATE_BYTES = 1_000_000

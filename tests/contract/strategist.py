@@ -5,11 +5,12 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from forebay.middleware.admission.tickets import Load
 from forebay.middleware.analysis.facts import Priority, Profile, RequestFacts, Staleness, Urgency, Volatility
 from forebay.middleware.analysis.protocols import Strategist
 from forebay.middleware.analysis.strategies import Choice, Situation
 from forebay.middleware.analysis.stream import Forecast, StreamFacts
-from forebay.middleware.records import Load, Request
+from forebay.middleware.records import Request
 
 _COUNT = st.integers(0, 10**6)
 _SHARE = st.none() | st.floats(0, 1)

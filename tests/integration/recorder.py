@@ -197,14 +197,15 @@ class Recorder(CustomLogger):
     def remains(self) -> dict[str, int]:
         """What forebay has in memory of its calls: their flights, leases that are out, and its tasks by name."""
         from forebay.adapters import litellm as ours
-        from forebay.middleware import flight, gate
+        from forebay.middleware import flight
+        from forebay.middleware.admission import gate
 
         folders = tuple(os.path.dirname(str(module.__file__)) for module in (ours, flight))  # noqa: PTH120
         tasks = (getattr(task.get_coro(), "cr_code", None) for task in asyncio.all_tasks())
         found = Counter(f"task {code.co_qualname}" for code in tasks if code and code.co_filename.startswith(folders))
         for thing in gc.get_objects():
             found["flights"] += isinstance(thing, flight.Flight)
-            found["leases"] += isinstance(thing, gate.Lease) and thing._give_back is not None
+            found["leases"] += isinstance(thing, gate.Lease) and thing.held
         return dict(found)
 
     async def ask_remains(self, **wanted: int) -> dict[str, int]:

@@ -348,3 +348,28 @@ async def test_shed(short: Proxy, upstream: Upstream, stream: bool) -> None:
     assert (await first).status_code == 200
     await short.settled()
     assert [len(upstream.of(text)) for text in (known, inside, queued, refused)] == [1, 1, 0, 0]
+
+
+@pytest.fixture(scope="module")
+def passing(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """One at a time, nobody may wait; what is refused goes to LiteLLM's fallbacks."""
+    settings = {**ONE_AT_A_TIME, "admission": {"max_queue": 0}, "litellm": {"shed": "fallback"}}
+    with Proxy(tmp_path_factory.mktemp("passing"), Plan(upstream.url, forebay=settings)) as process:
+        yield process
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_shed_to_fallbacks(passing: Proxy, upstream: Upstream, stream: bool) -> None:
+    inside, passed, stuck = (f"{name} {stream}" for name in ("in there", "passed on", "has none"))
+    hold = Hold()
+    upstream.on(inside, Reply(hold=hold))
+    first = asyncio.create_task(send(passing, inside, stream=stream))
+    await upstream.until_called(inside)
+    other = await send(passing, passed, stream=stream, fallbacks=["warm"])
+    assert (other.status_code, other.headers["x-forebay-cache"]) == (200, "miss")
+    refused = await send(passing, stuck, stream=stream)
+    assert refused.status_code == 429
+    hold.release()
+    assert (await first).status_code == 200
+    await passing.settled()
+    assert [len(upstream.of(text)) for text in (inside, passed, stuck)] == [1, 1, 0]

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from forebay import hookimpl
-from forebay.middleware.records import Ticket
+from forebay.middleware.admission.tickets import Load, Ticket
 from forebay.middleware.registry import KINDS, Build, NoSettings, Registrar
 
 if TYPE_CHECKING:
@@ -140,3 +140,8 @@ def errors_of(runtime: Runtime) -> Counter[str]:
         if metric == "forebay.dependency.errors":
             found[dict(label.split("=", 1) for label in labels)["dependency"]] += count
     return found
+
+
+def counted(load: Load) -> Load:
+    """Return the counts alone, without what was predicted and when."""
+    return Load(load.inflight, load.queued, load.inflight_tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import INVALID_SPAN
 
+from forebay.middleware.admission.gate import Lease
+from forebay.middleware.admission.tickets import Ticket
 from forebay.middleware.analysis.facts import RequestFacts
 from forebay.middleware.flight import Flight
-from forebay.middleware.gate import Lease
 from forebay.middleware.records import (
     Answer,
     CacheStatus,
@@ -46,9 +48,14 @@ class Slot:
 
     def __init__(self) -> None:
         self.returned = 0
-        self.lease = Lease(self._back, 0.0)
+        gate: Any = self
+        self.lease = Lease(gate, Ticket("r", "t", 0.0), 0.0, 0.0)
 
-    def _back(self) -> None:
+    def clock(self) -> float:
+        return 0.0
+
+    def give_back(self, lease: Lease) -> None:
+        assert lease is self.lease
         self.returned += 1
 
 

@@ -182,7 +182,7 @@ def test_a_name_or_a_plugin_is_registered_once() -> None:
 
 def test_all_built_ins_load_by_entry_point() -> None:
     manager = PluginManager.from_entry_points()
-    assert {"stores", "embedding", "acceptance", "admission", "analysis", "keeping"} <= {
+    assert {"stores", "embedding", "acceptance", "analysis", "limit", "ordering", "shedding", "keeping"} <= {
         item.name for item in manager.loaded
     }
     assert {item.distribution for item in manager.loaded} == {"forebay"}

@@ -105,7 +105,7 @@ def build(tmp_path: Path, **settings: Any) -> Runtime:
 
 def test_what_the_config_names_is_listed(tmp_path: Path) -> None:
     specs = dict(build(tmp_path, engine=None).specs())
-    assert (specs["store"].type, specs["embedder"].type, specs["ordering"].type) == ("memory", "hashing", "fcfs")
+    assert (specs["store"].type, specs["embedder"].type, specs["ordering"].type) == ("memory", "hashing", "composed")
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from forebay.middleware.admission.tickets import Load
 from forebay.middleware.analysis.facts import RequestFacts
 from forebay.middleware.analysis.strategies import Choice, Situation
 from forebay.middleware.errors import ConfigError
 from forebay.middleware.keys import Keyring
-from forebay.middleware.records import Load, Request
+from forebay.middleware.records import Request
 from forebay.middleware.registry import STRATEGY, Build, Registry
 from forebay.middleware.telemetry import Telemetry
 from forebay.plugins import strategy

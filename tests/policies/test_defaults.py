@@ -25,7 +25,7 @@ from forebay.middleware.registry import (
     Registry,
 )
 from forebay.middleware.telemetry import Telemetry
-from forebay.plugins import acceptance, admission, analysis, embedding, engines, keeping
+from forebay.plugins import acceptance, analysis, embedding, engines, keeping, limit, ordering
 
 CONFIG = Config()
 DEFAULTS = [
@@ -43,7 +43,7 @@ DEFAULTS = [
 @pytest.fixture
 def registry() -> Registry:
     made = Registry()
-    for plugin in (acceptance, admission, analysis, embedding, engines, keeping):
+    for plugin in (acceptance, analysis, embedding, engines, keeping, limit, ordering):
         plugin.register_components(made.registrar(plugin.__name__))
     return made
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from forebay.adapters.hot.tier import HotTier
 from forebay.adapters.memory.store import MemoryStore
+from forebay.middleware.admission.lanes import Lanes, Policies
 from forebay.middleware.analysis.goodput import Goodput
 from forebay.middleware.analysis.learning import Memory
 from forebay.middleware.analysis.stop import Analysis, Parts
@@ -19,7 +20,6 @@ from forebay.middleware.config import AuditConfig, CacheConfig, Config, Rule
 from forebay.middleware.forgotten import Forgotten
 from forebay.middleware.keeper import Keeper
 from forebay.middleware.keys import Keyring
-from forebay.middleware.lanes import Lanes
 from forebay.middleware.lookup import LookupStop
 from forebay.middleware.modes import Modes
 from forebay.middleware.observers import ObserverCaller
@@ -113,7 +113,7 @@ class Stack:
             clock=clock,
         )
         twins = Twins(clock=clock)
-        lanes = Lanes(lambda: (FCFS(), FixedLimit(max_inflight=6)), max_queue=8, clock=loop.time)
+        lanes = Lanes(lambda: Policies(FCFS(), FixedLimit(max_inflight=6)), max_queue=8, clock=loop.time)
         analysis = Analysis(
             Parts({}, {}, RuleStrategist(), StreamWatch({}, telemetry, 1.0), Goodput({}), Memory({}, nothing)),
             lanes,

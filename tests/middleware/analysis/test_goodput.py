@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from forebay.middleware.admission.tickets import Objective
 from forebay.middleware.analysis.facts import Priority
-from forebay.middleware.analysis.goodput import LEAST, MOST, WINDOW_S, Goodput, Objective
+from forebay.middleware.analysis.goodput import LEAST, MOST, WINDOW_S, Goodput
 
 
 def test_an_objective_is_met_by_all_that_was_measured() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from forebay.middleware.records import Load
+from forebay.middleware.admission.tickets import Load
 from forebay.policies.limit.fixed import FixedLimit
 from forebay.policies.limit.none import NoLimit
 from tests.contract.limit import LimitContract

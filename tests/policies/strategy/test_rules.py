@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from forebay.middleware.admission.tickets import Load
 from forebay.middleware.analysis.facts import Priority, Profile, RequestFacts, Staleness, Urgency, Volatility
 from forebay.middleware.analysis.strategies import Situation, Strategy
 from forebay.middleware.analysis.stream import Forecast, StreamFacts
-from forebay.middleware.records import Load, Request
+from forebay.middleware.records import Request
 from forebay.policies.strategy.rules import RULES, STRATEGIES, RuleStrategist, StrategyRule
 from tests.contract.strategist import StrategistContract
 

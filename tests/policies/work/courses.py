@@ -9,9 +9,9 @@ from dataclasses import replace
 from forebay.middleware.analysis.facts import Length, Outcome, RequestFacts, Subject
 from forebay.middleware.analysis.protocols import Predictor
 from forebay.middleware.records import Request
+from forebay.policies.simulation.simulator import Job, simulate
 from forebay.policies.work.law import Law, Shape
 from forebay.policies.work.ledger import Stay
-from forebay.policies.work.simulator import Job, simulate
 
 LAW = Law(0.012, 4e-5, 5e-5, 7e-8)
 SHAPE = Shape(128)

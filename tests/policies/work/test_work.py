@@ -6,9 +6,10 @@ from statistics import median
 
 import pytest
 
+from forebay.middleware.admission.tickets import Load
 from forebay.middleware.analysis.facts import Length, Outcome, Profile, RequestFacts, Subject, Work
 from forebay.middleware.analysis.protocols import Predictor
-from forebay.middleware.records import Load, Request
+from forebay.middleware.records import Request
 from forebay.policies.work.law import Shape
 from forebay.policies.work.predictor import Price, WorkPredictor
 from tests.contract.predictor import PredictorContract

@@ -1,0 +1,82 @@
+"""Those of one tenant and class who wait."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from .guard import Guard
+from .lazy_heap import LazyHeap
+from .measure import enter_by_s, length
+
+if TYPE_CHECKING:
+    from ...middleware.admission.tickets import Ticket
+
+_LOST: Final = 0.25
+_AT_ONCE: Final = 32
+"""Late ones found with one look: where thousands got late together, nobody waits until all of them have been moved."""
+
+
+class Line:
+    """Who is next of one tenant and class.
+
+    Of those who can still enter in time for their objective, the one who must enter first: that order loses nobody where nobody
+    need be lost (earliest deadline first). Where more than a quarter of the line is late already, not all can be in time: then the
+    shortest of those in time, by predicted length. The late ones come behind, as they came; those without an objective are never
+    late, and go by length behind those who have one.
+
+    Bound: who has waited `patience_s` is let in after at most ``every * (m + 1)`` more of this line, m being those of it who
+    came before: every `every`-th is the oldest.
+
+    Args:
+        every, patience_s: of the bound.
+    """
+
+    __slots__ = ("_came", "_dues", "_guard", "_late", "_timely")
+
+    def __init__(self, every: int, patience_s: float) -> None:
+        self._guard = Guard(every, patience_s)
+        self._came: OrderedDict[str, Ticket] = OrderedDict()
+        self._timely: LazyHeap[str, float] = LazyHeap()  # by length
+        self._dues: LazyHeap[str, float] = LazyHeap()  # the same ones, by when they must enter
+        self._late: LazyHeap[str, float] = LazyHeap()  # by when they came
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._came)
+
+    def push(self, ticket: Ticket) -> None:
+        """Add a ticket that is not there."""
+        self._came[ticket.id] = ticket
+        self._timely.add(ticket.id, length(ticket))
+        self._dues.add(ticket.id, enter_by_s(ticket))
+
+    def remove(self, ticket_id: str) -> None:
+        """Take out a ticket that is there."""
+        del self._came[ticket_id]
+        if not self._late.discard(ticket_id):
+            self._timely.discard(ticket_id)
+            self._dues.discard(ticket_id)
+
+    def peek(self, now_s: float) -> Ticket | None:
+        """Return who is next, None where nobody waits."""
+        if self._guard.due and (helped := self._guard.helps(next(iter(self._came.values()), None), now_s)) is not None:
+            return helped
+        for _ in range(_AT_ONCE):
+            due = self._dues.first()
+            if due is None or due[0] >= now_s:
+                break
+            late = due[1]
+            self._dues.discard(late)
+            self._timely.discard(late)
+            self._late.add(late, self._came[late].enqueued_s)
+        first = self._dues.first()
+        overrun = len(self._late) > _LOST * len(self._came)
+        if first is None or overrun or first[0] == math.inf:
+            first = self._timely.first() or self._late.first()
+        return None if first is None else self._came[first[1]]
+
+    def entered(self, ticket: Ticket) -> None:
+        """Count one of the line that was let in."""
+        self._guard.entered(ticket)
