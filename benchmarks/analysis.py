@@ -19,6 +19,7 @@ import platform
 import random
 import tempfile
 import time
+from array import array
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,7 +32,7 @@ from rich.table import Table
 from forebay import __version__
 from forebay.middleware import registry as kinds
 from forebay.middleware.admission.tickets import Load
-from forebay.middleware.analysis.facts import Outcome, RequestFacts, Subject
+from forebay.middleware.analysis.facts import Outcome, RequestFacts, Subject, packed
 from forebay.middleware.analysis.strategies import Situation
 from forebay.middleware.analysis.stream import StreamFacts
 from forebay.middleware.config import Config
@@ -144,7 +145,7 @@ def _tokens(analyzer: Analyzer, text: str) -> int:
 def made_vector() -> Vector:
     """Return a question's vector as an embedder gives it: of two on the same topic the cosine is about .65, of others .2."""
     vector = _COMMON + 1.5 * _TOPICS[_SOURCE.integers(TOPICS)] + 1.4 * _SOURCE.normal(size=DIMENSION)
-    return tuple((vector / np.linalg.norm(vector)).tolist())
+    return array("f", (vector / np.linalg.norm(vector)).astype(np.float32).tobytes())
 
 
 def analyzed(parts: Parts, request: Request, now_s: float, clock: Clock) -> None:
@@ -155,7 +156,8 @@ def analyzed(parts: Parts, request: Request, now_s: float, clock: Clock) -> None
     load = Load(inflight=12, queued=3, inflight_tokens=9_000)
     situation = Situation(request, facts, load, StreamFacts(), places=16)
     clock.run("strategy", lambda: parts.strategist.choose(situation))
-    subject = Subject(request, facts, make_key(request, KEYRING), made_vector(), now_s, load)
+    key, vector = make_key(request, KEYRING), made_vector()
+    subject = clock.run("vector", lambda: Subject(request, facts, key, packed(vector), now_s, load))
     for name, predictor in parts.predictors.items():
         found: RequestFacts = clock.run(name, lambda predictor=predictor, subject=subject: predictor.predict(subject))
         subject = replace(subject, facts=found)

@@ -122,7 +122,10 @@ def canonical_json(value: Any) -> str:
 
 def canonical_text(text: str) -> str:
     """Return text in NFC with unix line ends and without blanks around it."""
-    return unicodedata.normalize("NFC", text.replace("\r\n", "\n")).strip()
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    # ASCII is in NFC
+    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text).strip()
 
 
 def text_of(content: Any) -> tuple[str, list[Any]]:

@@ -16,7 +16,7 @@ from .. import semconv
 from ..answer_values import is_truncated
 from ..records import Hit, Mode
 from ..telemetry import annotate, end_span
-from .facts import Outcome, RequestFacts, Subject
+from .facts import Outcome, RequestFacts, Subject, packed
 from .guard import Guard
 from .strategies import Choice, Situation
 
@@ -119,7 +119,7 @@ class Analysis:
 
     def _predict(self, flight: Flight, facts: RequestFacts) -> None:
         span = self._telemetry.child(semconv.SPAN_PREDICT, flight.span)
-        subject = Subject(flight.request, facts, flight.key, flight.vector, self._clock(), self._lanes.load)
+        subject = Subject(flight.request, facts, flight.key, packed(flight.vector), self._clock(), self._lanes.load)
         absent: list[str] = []
         for guard, part in self._predictors:
             made, why = guard.run(partial(part.predict, subject), RequestFacts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -30,28 +31,46 @@ class Gated(NamedTuple):
         label: what a text is that it matches.
         pattern: of text in lower case.
         groups: of each of these at least one word.
-        pieces: one of these texts, where there are any.
+        pieces: what it matches begins with one of these texts, where there are any.
+        first: the same with words; without either it matches at the beginning of a text alone.
     """
 
     label: str
     pattern: re.Pattern[str]
     groups: tuple[frozenset[str], ...]
     pieces: tuple[str, ...]
+    first: frozenset[str]
 
-    def may_be_in(self, text: str, words: frozenset[str]) -> bool:
-        """Return whether a text in lower case has one of each group and of the pieces."""
-        for group in self.groups:  # loops: with `any` it takes twice the time
-            if group.isdisjoint(words):
-                return False
-        for piece in self.pieces:
-            if piece in text:
-                return True
-        return not self.pieces
+    def is_in(self, text: str, words: frozenset[str]) -> bool:
+        """Return whether it matches in a text in lower case that has these words of its groups.
+
+        Finding where its words stand takes a tenth of a search that tries the pattern everywhere.
+        """
+        match = self.pattern.match
+        if not self.first and not self.pieces:
+            return match(text) is not None
+        for piece in self.pieces or self.first & words:
+            at = text.find(piece)
+            while at >= 0:
+                if match(text, at):
+                    return True
+                at = text.find(piece, at + 1)
+        return False
 
 
-def gated(label: str, pattern: str, *groups: str, pieces: Iterable[str] = ()) -> Gated:
-    """Return a pattern with its groups of words, each given with blanks between them, the rarest first."""
-    return Gated(label, re.compile(pattern), tuple(frozenset(group.split()) for group in groups), tuple(pieces))
+def gated(label: str, pattern: str, *groups: str, pieces: Iterable[str] = (), first: str = "") -> Gated:
+    """Return a pattern with its groups of words, each given with blanks between them, the rarest first.
+
+    Args:
+        pieces, first: what its matches begin with, see `Gated`.
+    """
+    return Gated(
+        label,
+        re.compile(pattern),
+        tuple(frozenset(group.split()) for group in groups),
+        tuple(pieces),
+        frozenset(first.split()),
+    )
 
 
 class Rules:
@@ -59,27 +78,30 @@ class Rules:
 
     def __init__(self, rules: Sequence[Gated]) -> None:
         self.rules = tuple(rules)
-        self.vocabulary = frozenset(word for rule in rules for group in rule.groups for word in group)
-        self._always = frozenset(at for at, rule in enumerate(rules) if not rule.groups)
+        self.vocabulary = frozenset(word for rule in rules for group in (*rule.groups, rule.first) for word in group)
+        self._always = tuple(at for at, rule in enumerate(rules) if not rule.groups)
         starts: defaultdict[str, set[int]] = defaultdict(set)
         for at, rule in enumerate(rules):
             for word in rule.groups[0] if rule.groups else ():
                 starts[word].add(at)
-        self._starts = {word: frozenset(at) for word, at in starts.items()}
+        self._starts = {word: tuple(at) for word, at in starts.items()}
 
-    def first(self, text: str, words: frozenset[str]) -> str | None:
-        """Return the label of the first that matches a text in lower case, None if none does.
+    def first(self, words: frozenset[str], *texts: str) -> str | None:
+        """Return the label of the first rule that matches one of some texts in lower case, None if none does.
 
         No rule is left out that would match: the words only save looking for patterns.
 
         Args:
-            words: those of the text that are in the vocabulary, perhaps with others.
+            words: those of the texts that are in the vocabulary, perhaps with others.
         """
-        possible = set(self._always)
-        for word in self._starts.keys() & words:
-            possible |= self._starts[word]
+        possible = set(self._always).union(*map(self._starts.get, words, repeat(())))
         for at in sorted(possible):
             rule = self.rules[at]
-            if rule.may_be_in(text, words) and rule.pattern.search(text):
-                return rule.label
+            for group in rule.groups:  # a loop: with `any` it takes twice the time
+                if group.isdisjoint(words):
+                    break
+            else:
+                for text in texts:
+                    if rule.is_in(text, words):
+                        return rule.label
         return None

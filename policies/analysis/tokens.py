@@ -17,8 +17,9 @@ def _kind(byte: int) -> int:
     return _LETTER if 0xC3 <= byte <= 0xE1 else _SIGN  # noqa: PLR2004
 
 
-_KINDS: Final = bytes(map(_kind, range(256)))
+_OF_BYTE: Final = bytes(map(_kind, range(256)))
 _FOLLOWING: Final = bytes(range(0x80, 0xC0))
+_LONG: Final = b"a" * _WORD
 
 
 def count_tokens(text: str) -> int:
@@ -26,7 +27,9 @@ def count_tokens(text: str) -> int:
 
     Bytes are translated, replaced and counted: a tenth of what a regular expression takes.
     """
-    kinds = b" " + text.encode("utf-8", "surrogatepass").translate(_KINDS, _FOLLOWING)
-    pieces = kinds.replace(b"a" * _WORD, b"w")
-    rests = pieces.count(b" a") + pieces.count(b".a") + pieces.count(b"wa")
-    return pieces.count(b"w") + pieces.count(b".") + rests
+    raw = text.encode("utf-8", "surrogatepass")
+    kinds = raw.translate(_OF_BYTE) if len(raw) == len(text) else raw.translate(_OF_BYTE, _FOLLOWING)
+    # a sign ends a word as a blank does; a blank behind every seventh letter makes pieces of long words, and every piece but
+    # the first begins behind a blank
+    pieces = kinds.replace(b".", b" ").replace(_LONG, b"a ")
+    return pieces.count(b" a") + pieces.startswith(b"a") + kinds.count(b".")

@@ -109,7 +109,7 @@ def _words_at(question: str) -> tuple[list[int], float]:
 
 
 def _question(value: Any) -> str:
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, (list, tuple)):
         return ""
     for message in reversed(cast("Sequence[Any]", value)):
         if isinstance(message, Mapping) and cast("JsonObject", message).get("role") == "user":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...middleware.analysis.facts import Fingerprint
 from .prefix import BLOCK_BYTES, MAX_BLOCKS, prefix_chain
-from .prompt import constant_parts, rendered
+from .prompt import prompt_of
 from .table import AgeingCounts
 from .templates import SEEN, Templates
 
@@ -54,8 +54,9 @@ class FingerprintPredictor:
         if request.endpoint == "embeddings":
             return subject.facts
         of_model, of_tenant = self._seeds(request.tenant, request.model)
-        chain = prefix_chain(rendered(request, BLOCK_BYTES * MAX_BLOCKS), of_model)
-        found = self._templates.find(of_tenant, *constant_parts(request))
+        beginning, system, asked = prompt_of(request, BLOCK_BYTES * MAX_BLOCKS)
+        chain = prefix_chain(beginning, of_model)
+        found = self._templates.find(of_tenant, system, asked)
         if found.fresh:
             self._prompts += 1
             if found.name:

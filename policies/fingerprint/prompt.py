@@ -16,6 +16,8 @@ HEAD_BYTES: Final = 4_096
 TAIL_BYTES: Final = 1_024
 """Of a longer text its first and last bytes are split into words, the rest is counted as if it were alike."""
 
+_BEFORE: Final = frozenset({"tools", "functions", "system", "instructions"})
+_USUAL: Final = frozenset({"role", "content"})
 _FEW: Final = 24
 _DIGITS: Final = bytes.maketrans(b"123456789", b"0" * 9)
 _NO_IDEOGRAPH: Final = bytes(byte for byte in range(256) if not 0xE3 <= byte <= 0xED)  # noqa: PLR2004  (its first byte)
@@ -23,41 +25,42 @@ _IDEOGRAPH: Final = re.compile(rb"[\xe3-\xed][\x80-\xbf][\x80-\xbf]")
 _UNITS: Final = re.compile(rb"[\xe3-\xed][\x80-\xbf][\x80-\xbf]|[^\s\xe3-\xed]+")
 
 
-def rendered(request: Request, limit: int) -> bytes:
-    """Return the beginning of the prompt, at least `limit` bytes of it where it is that long.
+def prompt_of(request: Request, limit: int) -> tuple[bytes, bytes, bytes]:
+    """Return the beginning of the prompt, the system text, and the text of the last user turn.
 
-    Tools stand first, then Anthropic's ``system`` and the Responses API's ``instructions``, then roles and contents in order,
-    other fields as JSON. What is added to a conversation is added at the end.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    for piece in _pieces(request):
-        raw = piece.encode("utf-8", "surrogatepass")
-        pieces.append(raw)
-        size += len(raw)
-        if size >= limit:
-            break
-    return b"".join(pieces)
+    Of the beginning at least `limit` bytes, where it is that long. Tools stand first, then Anthropic's ``system`` and the
+    Responses API's ``instructions``, then roles and contents in order, other fields as JSON. What is added to a conversation
+    is added at the end.
 
-
-def constant_parts(request: Request) -> tuple[bytes, bytes]:
-    """Return the system text and the text of the last user turn, each with its digits replaced by 0.
-
-    Dates and numbers in an otherwise constant part then leave it constant.
+    In the other two digits are replaced by 0: dates and numbers in an otherwise constant part leave it constant.
     """
     params = _fields(request.params)
-    system = [text for text in (_text(params.get("system")), _text(params.get("instructions"))) if text]
-    asked = ""
+    pieces: list[bytes] = []
+    size = 0
+    system: list[str] = []
+    if not _BEFORE.isdisjoint(params):
+        pieces += [piece.encode("utf-8", "surrogatepass") for piece in _pieces(params)]
+        size = sum(map(len, pieces))
+        system += [text for text in (_text(params.get("system")), _text(params.get("instructions"))) if text]
+    asked = b""
     for message in _items(request.messages):
         fields = _fields(message)
-        role = fields.get("role")
+        role, content = fields.get("role"), fields.get("content")
+        raw = (content if isinstance(content, str) else _content(content)).encode("utf-8", "surrogatepass")
+        if size < limit:
+            rest = ""
+            if len(fields) > len(_USUAL):
+                rest = _json({str(name): value for name, value in fields.items() if name not in _USUAL})
+            begins = f"\x1e{role}\x1f".encode("utf-8", "surrogatepass")
+            ends = rest.encode("utf-8", "surrogatepass")
+            pieces += (begins, raw, ends)
+            size += len(begins) + len(raw) + len(ends)
         if role == "user":
-            asked = _text(fields.get("content"))
+            asked = raw if isinstance(content, str) else _text(content).encode("utf-8", "surrogatepass")
         elif isinstance(role, str) and role in SYSTEM_ROLES:
-            system.append(_text(fields.get("content")))
-    both = ("\n".join(system), asked)
-    first, second = (text.encode("utf-8", "surrogatepass").translate(_DIGITS) for text in both)
-    return first, second
+            system.append(_text(content))
+    about = "\n".join(system).encode("utf-8", "surrogatepass") if system else b""
+    return b"".join(pieces), about.translate(_DIGITS), asked.translate(_DIGITS)
 
 
 class Words:
@@ -108,19 +111,13 @@ def _ideographs(text: bytes) -> list[bytes] | None:
     return _UNITS.findall(text)
 
 
-def _pieces(request: Request) -> Iterator[str]:
-    params = _fields(request.params)
+def _pieces(params: Mapping[str, Any]) -> Iterator[str]:
     for name in ("tools", "functions"):
         if params.get(name):
             yield f"\x1e{name}\x1f{_json(params[name])}"
     for name in ("system", "instructions"):
         if params.get(name):
             yield f"\x1esystem\x1f{_content(params[name])}"
-    for message in _items(request.messages):
-        fields = _fields(message)
-        yield f"\x1e{fields.get('role')}\x1f{_content(fields.get('content'))}"
-        if len(fields) > 2:  # noqa: PLR2004  (role and content)
-            yield _json({str(name): value for name, value in fields.items() if name not in ("role", "content")})
 
 
 def _content(content: Any) -> str:
@@ -146,8 +143,9 @@ def _json(value: Any) -> str:
 
 
 def _fields(value: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+    # first the one that nearly all are: a tenth of asking the other
+    return cast("Mapping[str, Any]", value) if isinstance(value, (dict, Mapping)) else {}
 
 
 def _items(value: Any) -> Sequence[Any]:
-    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
+    return cast("Sequence[Any]", value) if isinstance(value, (list, tuple)) else ()

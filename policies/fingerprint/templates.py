@@ -95,8 +95,7 @@ class Templates:
         if beginning is not None:
             group = _digest(seed, b"group", b" ".join(beginning.known[:_GROUP_WORDS]))
         whole = group << 32 | crc32(asked, crc32(system))
-        fresh = whole not in self.seen
-        self.seen.add(whole)
+        fresh = self.seen.add(whole) == 1
 
         if beginning is not None:
             base = _digest(seed, b"system")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
@@ -246,6 +247,7 @@ def _share_above(quantile: float, value: float, least: float | None) -> float:
     return _tail(quantile) / _tail(least) if least > -_FAR else _tail(quantile)
 
 
-def _digest(names: Sequence[str]) -> str:
+@lru_cache(maxsize=MODELS + TENANTS + TEMPLATES)
+def _digest(names: tuple[str, ...]) -> str:
     packed = "\0".join(names).encode("utf-8", "replace")
     return blake2b(packed, digest_size=8).hexdigest()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from ...middleware.records import JsonObject
-    from .features import Array, Features
+    from .features import Features
 
 LEXICAL: Final = "lexical"
 WORDS: Final = "words"
@@ -42,30 +42,30 @@ class Mixture:
         # one for requests without a vector, one for those with
         self._blends = tuple(Ridge(np.full(parts, 1 / parts), _BLEND_PENALTY) for parts in (2, 3))
 
-    def values(self, features: Features) -> Array:
+    def values(self, features: Features) -> tuple[float, ...]:
         """Return what each regression says; two values, or three where it can make use of the vector."""
         lexical = 0.0 if LEXICAL in self._out else self._lexical.predict(features.lexical)
         words = 0.0 if WORDS in self._out else self._words.predict(features.words, features.signs)
         vector = features.vector
         if vector is None or self._vector is None or self._vector.size != len(vector):
-            return np.array((lexical, words))
-        return np.array((lexical, words, self._vector.predict(vector)))
+            return lexical, words
+        return lexical, words, self._vector.predict(vector)
 
-    def blend(self, values: Array) -> float:
+    def blend(self, values: tuple[float, ...]) -> float:
         """Return the weighed value."""
         return self._blends[len(values) - 2].predict(values)
 
-    def learn(self, features: Features, values: Array | None, target: float) -> None:
+    def learn(self, features: Features, values: tuple[float, ...] | None, target: float) -> None:
         """Take in what came true.
 
         Args:
             values: what had been said of it; None where that was not before it was known, so that it proves nothing.
         """
         if values is not None:
-            self._blends[0].learn(values[:2], target)
+            self._blends[0].learn(np.array(values[:2]), target)
         if values is not None and len(values) > len(self._blends):
-            self._blends[1].learn(values, target)
-        self._lexical.learn(features.lexical, target)
+            self._blends[1].learn(np.array(values), target)
+        self._lexical.learn(np.array(features.lexical), target)
         self._words.learn(features.words, features.signs, target)
         if features.vector is not None and VECTOR not in self._out:
             if self._vector is None or self._vector.size != len(features.vector):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ...middleware.analysis.facts import Outcome, RequestFacts, Subject
     from ...middleware.records import JsonObject, Request
-    from .features import Array, Features
+    from .features import Features
 
 HISTORY: Final = "history"
 PARTS: Final = (LEXICAL, WORDS, VECTOR, HISTORY)
@@ -42,7 +42,7 @@ class _Looked(NamedTuple):
 
     request: Request
     features: Features
-    values: Array
+    values: tuple[float, ...]
 
 
 class _Expected(NamedTuple):
@@ -96,9 +96,9 @@ class LengthPredictor:
         if len(self._pending) > _PENDING:
             self._pending.popitem(last=False)
         expected = self._expect(subject, looked)
-        features, margin = looked.features, expected.margin
-        median = _tokens(expected.mean + margin.middle * expected.spread) * features.choices
-        q90 = _tokens(expected.mean + margin.upper * expected.spread) * features.choices
+        features, margin, mean = looked.features, expected.margin, expected.mean
+        median = _tokens(mean + margin.middle * expected.spread) * features.choices
+        q90 = _tokens(mean + margin.upper * expected.spread) * features.choices
         if features.limit is not None:
             median, q90 = min(median, features.limit), min(q90, features.limit)
         return subject.facts.having(length=Length(median, q90, expected.confidence, expected.source))

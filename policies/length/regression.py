@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from operator import mul
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
     Single = NDArray[np.float32]
-    Indices = NDArray[np.intp]
+    Indices = NDArray[np.integer[Any]]
 
 MEMORY: Final = 100_000
 """Observations after which a weight that was never seen at work has become twice as uncertain."""
@@ -41,8 +42,10 @@ class Ridge:
         """Number of weights."""
         return len(self.weights)
 
-    def predict(self, x: Array) -> float:
+    def predict(self, x: Array | tuple[float, ...]) -> float:
         """Return the expected value."""
+        if isinstance(x, tuple):  # of a few numbers: making an array of them takes longer than to multiply them
+            return float(sum(map(mul, self.weights.tolist(), x)))
         return float(self.weights.dot(x))
 
     def learn(self, x: Array, value: float) -> None:

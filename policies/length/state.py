@@ -88,7 +88,7 @@ def number_of(value: Any) -> float:
     Raises:
         ValueError, TypeError: it is something else.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError("not a number")
     if not abs(value) < math.inf:
         raise ValueError("not finite")

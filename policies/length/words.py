@@ -1,26 +1,15 @@
-"""What is known of each word: its bucket, the lists it stands in, whether it is a number or a sign.
-
-All of it is one integer a word, and those of late are kept: looking one up takes a tenth of finding it out.
-"""
+"""Lists of words that say how long an answer will be."""
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 BUCKETS: Final = 4096
-"""Weights that the words share; a power of two."""
+"""Weights that all words share; a power of two."""
 BUCKET: Final = BUCKETS - 1
-SIGN: Final = BUCKETS
-NUMBER: Final = BUCKETS << 1
-OTHER: Final = BUCKETS << 2
-"""Bits of a word's integer: its bucket, which way it counts there, only digits, not only letters and digits."""
-KEPT: Final = 16_384
-"""Words that are kept, 2 MB of them."""
-_LONGEST: Final = 24
 
 FAMILIES: Final[Mapping[str, tuple[float, frozenset[str]]]] = {
     name: (weight, frozenset(words.split()))
@@ -60,30 +49,15 @@ FAMILIES: Final[Mapping[str, tuple[float, frozenset[str]]]] = {
 }
 """Word lists, each with a rule of thumb: by how much the logarithm of the length differs where one of the words is there."""
 
-_BITS: Final = tuple(BUCKETS << 3 + at for at in range(len(FAMILIES)))
-_LISTED: Final[Mapping[str, int]] = {
-    word: bit for bit, (_, words) in zip(_BITS, FAMILIES.values(), strict=True) for word in words
+_AT: Final[Mapping[bytes, int]] = {
+    word.encode(): at for at, (_, words) in enumerate(FAMILIES.values()) for word in words
 }
+_LISTED: Final = frozenset(_AT)
 
 
-class Codes(dict[str, int]):
-    """The integer of each word."""
-
-    def __missing__(self, word: str) -> int:
-        """Find it out, and keep it for words of a usual length."""
-        hashed = zlib.crc32(word.encode("utf-8", "replace"))
-        code = hashed % BUCKETS | (SIGN if hashed >> 31 else 0) | _LISTED.get(word, 0)
-        code |= (NUMBER if word.isdecimal() else 0) | (0 if word.isalnum() else OTHER)
-        if len(word) <= _LONGEST:
-            if len(self) >= KEPT:
-                self.clear()
-            self[word] = code
-        return code
-
-
-CODES: Final = Codes()
-
-
-def families_of(there: int) -> list[float]:
-    """Return 1 for each family of `FAMILIES` of which a word is there, else 0; `there` has the bits of all words."""
-    return [1.0 if there & bit else 0.0 for bit in _BITS]
+def families_of(words: Iterable[bytes]) -> list[float]:
+    """Return 1 for each family of `FAMILIES` of which a word is there, else 0."""
+    there = [0.0] * len(FAMILIES)
+    for word in _LISTED.intersection(words):
+        there[_AT[word]] = 1.0
+    return there

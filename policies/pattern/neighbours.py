@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from math import log
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from ...middleware.analysis.facts import Neighbours
 from .vectors import Ring, group_of
 
@@ -90,7 +88,8 @@ class RequestNeighbours:
         if key is None:
             return subject.facts
         self._now_s = now_s = max(self._now_s, subject.now_s)
-        self._leave(name)
+        if name in self._recent:
+            self._leave(name)
         self._expire(now_s)
         exact = key.exact[:_NAME]
         same, live_same = self._same.get(exact, 0), self._live_same.get(exact, 0)
@@ -180,23 +179,21 @@ class _Clusters:
 
     def __init__(self, most: int) -> None:
         self._leaders = Ring(most)
-        self._numbers = np.full(most, -1, np.int64)
-        self._joined = np.full(most, -1, np.int64)
+        self._numbers = [-1] * most
+        self._rows = OrderedDict.fromkeys(range(most))  # the one joined longest ago first
         self._sizes: dict[int, int] = {}
         self._made = 0
-        self._steps = 0
 
     def join(self, unit: Floats, group: int, alike: float) -> tuple[int, int]:
         """Put a question into a cluster; return its number and size."""
         row, cosine = self._leaders.nearest(unit, group)
         if cosine < alike:
-            row = self._leaders.put(unit, group, int(self._joined.argmin()))
-            self._sizes.pop(int(self._numbers[row]), None)
+            row = self._leaders.put(unit, group, next(iter(self._rows)))
+            self._sizes.pop(self._numbers[row], None)
             self._numbers[row] = self._made
             self._made += 1
-        self._steps += 1
-        self._joined[row] = self._steps
-        number = int(self._numbers[row])
+        self._rows.move_to_end(row)
+        number = self._numbers[row]
         size = self._sizes[number] = self._sizes.get(number, 0) + 1
         return number, size
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from math import hypot, sqrt
-from struct import pack
+from array import array
+from math import sqrt
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -40,11 +40,11 @@ class Ring:
         """Return a vector as an array, None where it is no unit vector of a length that can be kept."""
         if vector is None or not 0 < len(vector) <= MAX_DIMENSION:
             return None
-        if not abs(hypot(*vector) - 1.0) <= _UNIT:  # not so for NaN
-            return None
-        return np.frombuffer(
-            pack(f"{len(vector)}f", *vector), np.float32
-        )  # a third of what numpy takes to read a tuple
+        packed = vector if isinstance(vector, array) and vector.typecode == "f" else array("f", vector)
+        unit: Floats = np.frombuffer(packed, np.float32)
+        wide = unit.astype(np.float64)  # which no square of a float32 is too large for
+        norm = sqrt(wide.dot(wide))
+        return unit if abs(norm - 1.0) <= _UNIT else None  # not so for NaN
 
     def nearness(self, unit: Floats, group: int) -> Floats:
         """Return the cosine with each row, `APART` where the row is empty or of another group."""
@@ -60,10 +60,10 @@ class Ring:
             return 0, APART
         cosines: Floats = self._rows.dot(unit)
         row = int(cosines.argmax())
-        if self._groups[row] != group:
+        if self._groups.item(row) != group:
             cosines[self._groups != group] = APART
             row = int(cosines.argmax())
-        return row, float(cosines[row])
+        return row, cosines.item(row)
 
     def near(self, row: int, least: float) -> list[int]:
         """Return the other rows of a row's group whose cosine with it is at least so large.
@@ -73,9 +73,9 @@ class Ring:
         """
         bounds = self._heads.dot(self._heads[row])
         bounds[row] = APART
-        (maybe,) = (bounds >= least - _ROUNDING).nonzero()
-        if not len(maybe):
+        if bounds.item(bounds.argmax()) < least - _ROUNDING:  # nearly always
             return []
+        (maybe,) = (bounds >= least - _ROUNDING).nonzero()
         maybe = maybe[self._groups[maybe] == self._groups[row]]
         near: list[int] = maybe[self._rows[maybe].dot(self._rows[row]) >= least].tolist()
         return near

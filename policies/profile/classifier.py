@@ -48,7 +48,7 @@ class ProfileClassifier:
 
     Texts are those of chat messages, of Anthropic's ``system`` and of the Responses API's ``instructions``; the definitions of
     tools count as input, too; images, audio and files do not. Code is looked for in the last user turn: fenced in its first
-    8,000 characters, in lines in the first 1,000 outside of fences; its language in the first 600 that are not code. No JSON value makes it raise.
+    8,000 characters, in lines in the first 600 outside of fences; its language in the first 600 that are not code. No JSON value makes it raise.
 
     Args:
         counter_of: returns what counts a model's tokens, None where its tokenizer is not known.
@@ -66,7 +66,7 @@ class ProfileClassifier:
         """Return the facts with the request's profile."""
         params = params_of(request.params)
         messages = [fields_of(message) for message in items_of(request.messages)]
-        modalities = {modality for message in messages for modality in _modalities(message.get("content"))}
+        modalities = {kind for message in messages for kind in _modalities(message.get("content"))}
         language, code_share = _last_turn(messages)
         given = _given(params)
         tokens, counted = self._tokens(request, messages, given), True

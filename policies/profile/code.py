@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import repeat
 from typing import Final
 
-_LINES_IN: Final = 1_000
+_LINES_IN: Final = 600
 """Of a longer text outside of fences the lines in the first characters stand for the rest."""
 _FENCE: Final = "```"
 _SIGNS: Final = bytes.maketrans(b"{}[]=<>;|&", b"\x01" * 10)
@@ -45,15 +46,15 @@ def split_code(text: str) -> tuple[int, str]:
     outside = len(text)
     text = text[:_LINES_IN]
     # in ASCII alone translating is quick
-    marked = text.encode("ascii", "replace").translate(_SIGNS).split(b"\n")
+    marked = text.encode("ascii", "replace").translate(_SIGNS)
+    counts = [line.count(1) for line in marked.split(b"\n")] if 1 in marked else repeat(0)
     code = 0
     kept: list[str] = []
     inside = False
-    for line, signs in zip(text.split("\n"), marked, strict=True):
+    for line, count in zip(text.split("\n"), counts, strict=False):  # the counts may have no end
         bare = line.strip()
         if not bare:
             continue
-        count = signs.count(1)
         plain = not count and bare[-1] != ")" and bare[0] not in _MARKS and bare.partition(" ")[0] not in _STARTS
         if plain and not inside:
             kept.append(bare)  # nearly every line of prose: without a call

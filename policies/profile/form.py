@@ -9,6 +9,8 @@ JsonFields = Mapping[str, Any]
 
 _NOTHING: Final[JsonFields] = {}
 _LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_LIMITING: Final = frozenset(_LIMITS)
+_STOPS: Final = frozenset({"stop", "stop_sequences"})
 _NO_LIMIT: Final = 1_000_000_000
 """A limit beyond this is none."""
 _GRAMMARS: Final = (
@@ -25,28 +27,32 @@ _GRAMMARS: Final = (
     "output_format",
 )
 _SHAPING: Final = frozenset({*_GRAMMARS, "response_format", "text", "output_config", "tool_choice", "function_call"})
+_TOOLS: Final = frozenset({"tools", "functions", "tool_choice", "function_call"})
 _FORCED: Final = frozenset({"required", "any", "tool", "function", "custom"})
 
 
 def fields_of(value: Any) -> JsonFields:
     """Return a JSON object, an empty one for anything else."""
-    return cast("JsonFields", value) if isinstance(value, Mapping) else _NOTHING
+    return cast("JsonFields", value) if isinstance(value, (dict, Mapping)) else _NOTHING
 
 
 def items_of(value: Any) -> Sequence[Any]:
     """Return a JSON array, an empty one for anything else."""
-    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
+    return cast("Sequence[Any]", value) if isinstance(value, (list, tuple)) else ()
 
 
 def params_of(params: Any) -> JsonFields:
     """Return a request's parameters with those that clients put into ``extra_body``."""
     fields = fields_of(params)
-    extra = fields_of(fields.get("extra_body"))
-    return {**extra, **fields} if extra else fields
+    if "extra_body" not in fields:
+        return fields
+    return {**fields_of(fields["extra_body"]), **fields}
 
 
 def max_tokens_of(params: JsonFields) -> int | None:
     """Return the caller's limit of the output, None where there is none or it is no number of tokens."""
+    if _LIMITING.isdisjoint(params):
+        return None
     for name in _LIMITS:
         value = params.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _NO_LIMIT:
@@ -56,6 +62,8 @@ def max_tokens_of(params: JsonFields) -> int | None:
 
 def stops_of(params: JsonFields) -> int:
     """Return the number of stop sequences."""
+    if _STOPS.isdisjoint(params):
+        return 0
     for name in ("stop", "stop_sequences"):
         value = params.get(name)
         if isinstance(value, str):
@@ -67,6 +75,8 @@ def stops_of(params: JsonFields) -> int:
 
 def tools_of(params: JsonFields) -> int:
     """Return how many tools the engine may call: none where the choice forbids them, some where it allows only these."""
+    if _TOOLS.isdisjoint(params):
+        return 0
     choice = params.get("tool_choice", params.get("function_call"))
     if choice == "none" or fields_of(choice).get("type") == "none":
         return 0

@@ -22,11 +22,12 @@ LOOKED_AT: Final = 150
 material between them are not the question's."""
 
 _LETTERS: Final = bytes(code if chr(code) in ascii_lowercase else ord(" ") for code in range(256))
-_GATES: Final[Mapping[str, frozenset[int]]] = {
-    word: frozenset(at for at, cue in enumerate(CUES) if word in cue.gates)
+_GATES: Final[Mapping[str, tuple[int, ...]]] = {
+    word: tuple(at for at, cue in enumerate(CUES) if word in cue.gates)
     for word in frozenset[str]().union(*(cue.gates for cue in CUES))
 }
-_GATE_WORDS: Final = frozenset(_GATES)
+_GATE_WORDS: Final = frozenset(_GATES).union(*(cue.also for cue in CUES))
+_TIMELESS: Final = frozenset(at for at, cue in enumerate(CUES) if cue.volatility is Volatility.TIMELESS)
 _BY_CUE: Final = tuple(Staleness(cue.volatility, cue.reason) for cue in CUES)
 _LASTING: Final = Staleness(Volatility.TIMELESS, "default")
 _EMBEDDING: Final = Staleness(Volatility.TIMELESS, "embedding")
@@ -54,20 +55,29 @@ def staleness_of(question: str) -> Staleness:
     """Return how soon the answer to a question in canonical form goes stale.
 
     A cue is looked for in each sentence on its own, and only in those with one of its words: an earlier cue decides before
-    a later one, in whichever sentence it is.
+    a later one, in whichever sentence it is. One that says what holds anyhow is left out where no later one may differ.
     """
     text = _looked_at(question)
+    known = _GATE_WORDS.intersection(text.encode("ascii", "replace").translate(_LETTERS).decode("ascii").split())
     possible: dict[int, list[str]] = {}
-    for word in _GATE_WORDS.intersection(text.encode("ascii", "replace").translate(_LETTERS).decode("ascii").split()):
-        for at in _GATES[word]:
-            possible.setdefault(at, []).append(word)
-    there = _split(text) if possible else ()
-    for at in sorted(possible):
-        fits, words = CUES[at].fits, possible[at]
+    for word in known:
+        for at in _GATES.get(word, ()):
+            if at in possible:
+                possible[at].append(word)
+            else:
+                possible[at] = [word]
+    order = sorted(possible)
+    while order and order[-1] in _TIMELESS:
+        order.pop()
+    there = _split(text) if order else ()
+    for at in order:
+        cue, words = CUES[at], possible[at]
+        if cue.also and cue.also.isdisjoint(known):
+            continue
         for sentence in there:
             for word in words:  # a loop: with `any` it takes twice the time
                 if word in sentence:
-                    if fits(sentence):
+                    if cue.fits(sentence):
                         return _BY_CUE[at]
                     break
     return _LASTING
@@ -91,14 +101,14 @@ def _looked_at(question: str) -> str:
 
 
 def _split(text: str) -> Sequence[str]:
-    for sign in ".?!":
-        for blank in " \t":
-            text = text.replace(sign + blank, sign + "\n")
+    for blank in " \t":
+        if blank in text:
+            text = text.replace(f".{blank}", ".\n").replace(f"?{blank}", "?\n").replace(f"!{blank}", "!\n")
     return [sentence.strip() for sentence in text.split("\n")]
 
 
 def _question(value: Any) -> str:
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, (list, tuple)):
         return ""
     for message in reversed(cast("Sequence[Any]", value)):
         if isinstance(message, Mapping) and cast("JsonObject", message).get("role") == "user":

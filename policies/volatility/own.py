@@ -26,9 +26,9 @@ OWN: Final[tuple[Cue, ...]] = (
     cue(
         Volatility.PERSONAL,
         "act_for_me",
-        "mail take looking searching remind set wake book cancel add remove delete transfer send call text turn order reorder schedule reschedule put move pay play skip "
+        "mail take remind set wake book cancel add remove delete transfer send call text turn order reorder schedule reschedule put move pay play skip "
         "pause resume stop start buy reserve message tell let email forward dial phone switch change update make create get mark rsvp find flip roll "
-        "confirm arrange share freeze unfreeze block unblock redeem track locate scrap nix rent increase lock unlock song track need raise want would trying make sure",
+        "confirm arrange share freeze unfreeze block unblock redeem track locate scrap nix rent increase lock unlock song track raise flight uber taxi cab timer reservation hotel car rental table reminder",
         asked=(
             r"(?:remind|wake|reorder|dial|rsvp|reschedule|skip|redeem|unfreeze|unblock|nix|scrap)\b",
             r"(?:cancel|confirm|reserve|schedule|arrange|book)\b(?! (?:club|review|report|recommendation|summary|value|of)s?\b)",
@@ -49,6 +49,7 @@ OWN: Final[tuple[Cue, ...]] = (
             r"next song\b",
             r"tell [a-z]+ i'm\b",
         ),
+        pieces=("next song", "tell "),
     ),
     # what is asked of a given text, of the imagination, or of a language
     cue(
@@ -73,7 +74,7 @@ OWN: Final[tuple[Cue, ...]] = (
     cue(
         Volatility.TIMELESS,
         "how_to",
-        "how can why what steps possible whats could may should must safe instructions directions tips advice process way ways to",
+        "how can why what steps possible could may should must safe instructions directions tips advice process way ways",
         start=(
             r"(?:(?:please|hi|hello|hey|so|and|but|ok)[ ,]+)*(?:(?:can|could) (?:you|u) )?(?:please )?(?:tell me |explain |show me |let me know )?(?:about )?(?:how (?:do|can|should|could|would|does|did) (?:i|you|we|one|someone|people)|how to|how come|steps (?:to|for)|ways? to)\b(?!.*\b(?:right now|doing|spend|spent|have left|owe|earn|sleep|feel|rank)\b)",
             r"(?:can|could|may|should|must) (?:i|we|one)\b(?!.*\b(?:travel|visas?|shots|vaccin(?:e|es|ated|ation|ations)|legally|reviews)\b)(?! (?:see|check|get|have|know) (?:what|my|the (?:status|balance|weather|time|news|score))| (?:tell|show|check|look|give|find|let|pull|read|remind|set|call|text|send|book|add|please|help|order|play|turn))",
@@ -92,7 +93,9 @@ OWN: Final[tuple[Cue, ...]] = (
     cue(
         Volatility.PERSONAL,
         "memory",
-        "i you we our me my earlier last who",
+        "i you we our me my who",
+        also="wanted ask asked say said tell told mention mentioned talk talked discussed worked suggested remember remembered "
+        "chat conversation discussion am about know call message question request",
         words=(
             r"i wanted (?:you )?to (?:remember|keep in mind|bear in mind|recall)\b",
             r"(?:did|have) i (?:just )?(?:ask|asked|say|said|tell|told|mention|mentioned)\b",
@@ -143,6 +146,25 @@ OWN: Final[tuple[Cue, ...]] = (
             r"where (?:am i|i am|i'm|im)\b(?! able)",
             r"can i (?:see|check) my\b",
             rf"(?<![a-z0-9'] )(?:is|are|was|were|has|have|had|did|does|will|if|whether|check if|see if)\b(?![^.?!]*\b(?:can i|should i|in order to|help|there a (?:problem|limit|way|reason))\b)[^.?!]{{0,60}}\bmy (?:[\w-]+ ){{0,3}}?(?:{_PRIVATE})\b",
+        ),
+        pieces=(
+            *(
+                "my",
+                "do i ",
+                "did i",
+                "have i",
+                "had i",
+                "was i",
+                "am i",
+                "i have",
+                "i've",
+                "i am",
+                "i'm",
+                "where im",
+                "i owe",
+            ),
+            *("i bought", "i ordered", "i paid", "i spen", "i get paid", "i got paid", "i make", "i earn"),
+            *("sent me", "ed me", "wrote me", "wrote to me"),
         ),
     ),
     cue(

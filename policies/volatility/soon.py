@@ -31,7 +31,7 @@ SOON: Final[tuple[Cue, ...]] = (
         Volatility.LIVE,
         "market",
         "cryptocurrency cryptocurrencies price prices worth value trading shares share stock stocks quote cost bitcoin btc ethereum ether eth dogecoin "
-        "litecoin solana crypto dow nasdaq ftse dax nikkei sensex s crude nyse",
+        "litecoin solana crypto dow nasdaq ftse dax nikkei sensex p crude nyse",
         start=(r"(?:the )?[\w.&]+ (?:shares?|stock)$",),
         words=(
             r"(?:stock|share) (?:price|value|quote)s?\b(?! work)",
@@ -60,7 +60,7 @@ SOON: Final[tuple[Cue, ...]] = (
     cue(
         Volatility.LIVE,
         "right_now",
-        "now moment currently present instant outside just still yet late as",
+        "now moment currently instant outside just yet late speak",
         start=(
             r"(?!.*\b(?:i need|i want|my|please)\b).*\bright now\b",
             r"(?:is|are|has|have|do|does|did) (?!i\b|you\b)(?![^.?!]*\bmy\b)[^.?!]*\b(?:now|yet)\s*\?*$",

@@ -381,3 +381,11 @@ def test_verify_takes_whatever_text_it_is_given() -> None:
     for wrong in ("", signature[:-1], signature + "0", "é" * 64, "\ud800" * 64):
         assert not KEYRING.verify("k1", wrong, "text")
     assert not KEYRING.verify("k9", signature, "text")
+
+
+@given(ANY_TEXT | st.text(st.sampled_from("aB \r\n\t\x0b\x1c\x1f\x85\xa0e\u0301\u2028"), max_size=12))
+def test_canonical_text_is_what_it_plainly_says(text: str) -> None:
+    plain = unicodedata.normalize("NFC", text.replace("\r\n", "\n")).strip()
+    assert canonical_text(text) == plain
+    key = make_key(Request("r", "m", [{"role": "user", "content": text}]), KEYRING)
+    assert (key.text, key.exact) == (plain, KEYRING.digest("exact/1", key.scope, key.context, plain))

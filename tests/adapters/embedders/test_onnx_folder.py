@@ -120,7 +120,8 @@ async def test_a_prefix_is_put_before_each_text(folder: Path) -> None:
 async def test_what_stands_behind_the_last_token_is_not_seen(folder: Path) -> None:
     short, long = await embed(folder, "one two three four five six", "one two three four five six seven", max_tokens=8)
     assert short == long
-    assert len(set(await embed(folder, "one two three four five six", "one two three four five six seven"))) == 2
+    short, long = await embed(folder, "one two three four five six", "one two three four five six seven")
+    assert short != long
 
 
 @pytest.mark.parametrize(

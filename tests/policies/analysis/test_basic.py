@@ -249,6 +249,6 @@ def test_a_vector_is_the_same_tomorrow() -> None:
 @given(st.lists(st.sampled_from(NOW) | st.text(max_size=4), max_size=4))
 def test_no_question_about_now_is_overlooked(parts: list[str]) -> None:
     text = " ".join(parts).lower()
-    assert bool(ABOUT_NOW.first(text, frozenset(words_of(text)))) == any(
+    assert bool(ABOUT_NOW.first(frozenset(words_of(text)), text)) == any(
         rule.pattern.search(text) for rule in ABOUT_NOW.rules
     )
