@@ -26,7 +26,6 @@ class Work:
 
     prompt: int
     output: int
-    prefix: tuple[int, ...] = ()
 
 
 class BatchEngine(Protocol):
@@ -69,7 +68,7 @@ class Padded:
 
     Attributes:
         steps: seconds of a decode step by batch size.
-        prefill_s: for a token of the padded prompts; blocks of 512 tokens that members share are computed once where `shares`.
+        prefill_s: for a token of the padded prompts.
         kv_s: for a token held, a step.
     """
 
@@ -78,17 +77,12 @@ class Padded:
     steps: Mapping[int, float]
     prefill_s: float = 0.0
     kv_s: float = 0.0
-    shares: bool = False
 
     def seconds(self, batch: Sequence[Work]) -> float:
         size = len(batch)
         longest = max(work.prompt for work in batch)
         output = max(work.output for work in batch)
         tokens = size * longest
-        if self.shares:
-            chains = [work.prefix for work in batch]
-            tokens = sum(work.prompt for work in batch)
-            tokens -= 512 * (sum(map(len, chains)) - len({block for chain in chains for block in chain}))
         held = self.kv_s * size * (longest + output / 2)
         return self.prefill_s * max(tokens, size) + output * (self._step(size) + held)
 
@@ -100,9 +94,6 @@ class Padded:
 
 LLAMA_4090: Final = Padded(
     "llama8b_4090", 32, {1: 0.021083 + 7.34e-5, 256: 0.021083 + 256 * 7.34e-5}, prefill_s=7.672e-5, kv_s=2.167e-8
-)
-SHARING_4090: Final = Padded(
-    "llama8b_4090_shared", 16, LLAMA_4090.steps, prefill_s=7.672e-5, kv_s=2.167e-8, shares=True
 )
 CPU_BF16: Final = Padded("cpu_bf16", 32, {1: 0.0152, 8: 0.0519, 32: 0.1037})
 CPU_BITNET: Final = Padded("bitnet_iq2_bn", 32, {1: 0.00231, 8: 0.0213, 32: 0.0873})

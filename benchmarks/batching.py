@@ -2,7 +2,8 @@
 
 Engines: see _batching_engines.py. Lengths: ShareGPT; arrivals: Poisson, the Azure code trace scaled to the rate, and volleys (twelve at
 once, a hundredth of a single run apart). Load is relative to the best fixed size with members as they come. Predicted answers are noisy (tau
-about .44) or the true ones. The first 300 requests, in which the former learns, are not counted. ``--real`` runs the embedder itself behind
+about .44) or the true ones. The first 300 requests, in which the former learns, are not counted. Other halves of the traces, and other seeds, than those
+with which `curve` was tuned (``--tune``). ``--real`` runs the embedder itself behind
 the asyncio driver.
 
     make bench NAME=batching ARGS='--json batching.json'
@@ -17,13 +18,13 @@ import math
 import os
 import random
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from statistics import fmean, median, pstdev
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from _batching_engines import CPU_BF16, CPU_BITNET, LLAMA_4090, MINILM_FILE, SHARING_4090, MiniLM, Work
+from _batching_engines import CPU_BF16, CPU_BITNET, LLAMA_4090, MINILM_FILE, MiniLM, Work
 from _batching_peers import Timed
 from rich.console import Console
 from rich.table import Table
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from forebay.middleware.admission.protocols import BatchFormer
 
+Row = TypeVar("Row")
 REQUESTS: Final = 1500
 LEARNING: Final = 300
 LOADS: Final = (0.3, 0.7, 0.95)
@@ -49,29 +51,38 @@ TAU_44: Final = 0.64
 """Correlation of log lengths at which Kendall's tau is .44."""
 
 
-def works(engine: BatchEngine, folder: Path) -> list[Work]:
-    with (folder / "sharegpt" / "sharegpt_val_10k_llama2.csv").open(encoding="utf-8", newline="") as file:
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Where a run's numbers come from: the half of the traces and the seed. Nothing was tuned on the second half's seed."""
+
+    folder: Path
+    tune: bool
+
+    @property
+    def seed(self) -> int:
+        return 100 if self.tune else 400
+
+    def half(self, rows: list[Row]) -> list[Row]:
+        middle = len(rows) // 2
+        return rows[:middle] if self.tune else rows[middle:]
+
+
+def works(engine: BatchEngine, draw: Draw) -> list[Work]:
+    with (draw.folder / "sharegpt" / "sharegpt_val_10k_llama2.csv").open(encoding="utf-8", newline="") as file:
         rows = [
             (int(float(row["num_prefill_tokens"])), int(float(row["num_decode_tokens"])))
             for row in csv.DictReader(file)
         ]
-    drawn = random.Random(3).choices(rows, k=REQUESTS)
+    drawn = random.Random(draw.seed + 3).choices(draw.half(rows), k=REQUESTS)
     if engine.name == "minilm":
         return [Work(min(prompt + 2, minilm.MAX_TOKENS), 0) for prompt, _ in drawn]
-    if engine.name == SHARING_4090.name:  # eight system prompts of four blocks, short answers
-        chance = random.Random(2)
-        heads = chance.choices(range(8), k=REQUESTS)
-        return [
-            Work(2048 + prompt, max(1, output // 8), tuple(range(4 * head, 4 * head + 4)))
-            for head, (prompt, output) in zip(heads, drawn, strict=True)
-        ]
     return [Work(prompt, max(1, output)) for prompt, output in drawn]
 
 
-def predicted(asked: Sequence[Work], correlation: float) -> list[float]:
+def predicted(asked: Sequence[Work], correlation: float, draw: Draw) -> list[float]:
     if not any(work.output for work in asked):
         return [0.0] * len(asked)
-    chance = random.Random(4)
+    chance = random.Random(draw.seed + 4)
     logs = [math.log(work.output) for work in asked]
     mean, spread = fmean(logs), pstdev(logs)
     rest = math.sqrt(1 - correlation**2)
@@ -79,8 +90,8 @@ def predicted(asked: Sequence[Work], correlation: float) -> list[float]:
     return [math.exp(mean + correlation * spread * one) for one in seen]
 
 
-def arrivals(kind: str, rate: float, alone_s: float, folder: Path) -> list[float]:
-    chance = random.Random(5)
+def arrivals(kind: str, rate: float, alone_s: float, draw: Draw) -> list[float]:
+    chance = random.Random(draw.seed + 5)
     times: list[float] = []
     at = 0.0
     if kind == "poisson":
@@ -93,8 +104,8 @@ def arrivals(kind: str, rate: float, alone_s: float, folder: Path) -> list[float
             at += chance.expovariate(rate / 12)
             times += [at + place * alone_s / 100 for place in range(12)]
         return sorted(times)[:REQUESTS]
-    with (folder / "azure2023" / "code_dev.csv").open(encoding="utf-8", newline="") as file:
-        stamps = [datetime.fromisoformat(row["TIMESTAMP"][:26]).timestamp() for row in csv.DictReader(file)]
+    with (draw.folder / "azure2023" / "code_dev.csv").open(encoding="utf-8", newline="") as file:
+        stamps = draw.half([datetime.fromisoformat(row["TIMESTAMP"][:26]).timestamp() for row in csv.DictReader(file)])
     first = chance.randrange(len(stamps) - REQUESTS)
     part = stamps[first : first + REQUESTS]
     scale = REQUESTS / rate / (part[-1] - part[0])
@@ -128,7 +139,6 @@ def simulate(
                     times[come],
                     input_tokens=asked[come].prompt,
                     output_tokens=outputs[come],
-                    prefix=asked[come].prefix,
                 )
             )
             come += 1
@@ -157,26 +167,22 @@ def simulate(
 
 
 def contenders(engine: BatchEngine, alone_s: float) -> Mapping[str, Callable[[], BatchFormer]]:
-    def curve(*out: str, passes: int = 0) -> Callable[[], BatchFormer]:
-        return lambda: CurveFormer(
-            Budget(size=engine.max_batch), max_wait_s=alone_s, max_passes=passes, leave_out=frozenset(out)
-        )
+    def curve(*, window: int = 64, like: bool = True) -> Callable[[], BatchFormer]:
+        return lambda: CurveFormer(Budget(size=engine.max_batch), window=window, like=like)
 
     return {
         "one by one": lambda: Timed(1, 0.0),
         "all who wait": lambda: Timed(engine.max_batch, 0.0),
         "fixed timeout": lambda: Timed(engine.max_batch, 0.3 * alone_s),
         "curve": curve(),
-        "curve, passes 4": curve(passes=4),
-        "without lengths": curve("lengths"),
-        "without cork": curve("cork"),
-        "without prefix": curve("prefix"),
+        "curve, window 32": curve(window=32),
+        "without lengths": curve(like=False),
     }
 
 
-def rows_of(engine: BatchEngine, correlation: float, folder: Path) -> list[dict[str, Any]]:
-    asked = works(engine, folder)
-    outputs = predicted(asked, correlation)
+def rows_of(engine: BatchEngine, correlation: float, draw: Draw) -> list[dict[str, Any]]:
+    asked = works(engine, draw)
+    outputs = predicted(asked, correlation, draw)
     rate = capacity(engine, asked)
     alone_s = fmean(engine.seconds([work]) for work in asked)
     return [
@@ -190,7 +196,7 @@ def rows_of(engine: BatchEngine, correlation: float, folder: Path) -> list[dict[
         }
         for kind in ("poisson", "azure code", "volleys")
         for rho in LOADS
-        for times in [arrivals(kind, rho * rate, alone_s, folder)]
+        for times in [arrivals(kind, rho * rate, alone_s, draw)]
         for name, make in contenders(engine, alone_s).items()
     ]
 
@@ -211,11 +217,11 @@ def measure() -> None:
     write_json(MINILM_FILE, head)
 
 
-async def real(folder: Path, requests: int = 500) -> list[dict[str, Any]]:
+async def real(draw: Draw, requests: int = 500) -> list[dict[str, Any]]:
     """Run the embedder behind the driver at nine tenths of its capacity, each former on the same arrivals."""
     engine = MiniLM()
-    asked = works(engine, folder)[:requests]
-    times = arrivals("poisson", 0.9 * capacity(engine, asked), 0.02, folder)[:requests]
+    asked = works(engine, draw)[:requests]
+    times = arrivals("poisson", 0.9 * capacity(engine, asked), 0.02, draw)[:requests]
     model = minilm._Model(1)  # noqa: SLF001
     loop = asyncio.get_running_loop()
 
@@ -257,6 +263,7 @@ async def real(folder: Path, requests: int = 500) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", action="store_true", help="measure the embedder's curve anew, and stop")
+    parser.add_argument("--tune", action="store_true", help="the first half of the traces, and another seed")
     parser.add_argument("--real", action="store_true", help="run the embedder itself, too")
     parser.add_argument("--json", type=Path, metavar="FILE", dest="json_file")
     options = parser.parse_args()
@@ -265,14 +272,13 @@ def main() -> None:
         return
     if not os.environ.get("FOREBAY_DATA"):
         parser.error("set FOREBAY_DATA to the folder that holds traces")
-    folder = Path(os.environ["FOREBAY_DATA"]) / "traces"
-    rows = rows_of(MiniLM(), 1.0, folder)
+    draw = Draw(Path(os.environ["FOREBAY_DATA"]) / "traces", options.tune)
+    rows = rows_of(MiniLM(), 1.0, draw)
     for engine in (LLAMA_4090, CPU_BF16, CPU_BITNET):
         for correlation in (TAU_44, 1.0):
-            rows += rows_of(engine, correlation, folder)
-    rows += rows_of(SHARING_4090, 1.0, folder)
+            rows += rows_of(engine, correlation, draw)
     if options.real:
-        rows += asyncio.run(real(folder))
+        rows += asyncio.run(real(draw))
     table = Table(box=None, pad_edge=False, header_style="bold")
     columns = ("engine", "lengths", "arrivals", "rho", "policy", "mean_s", "p99_s", "mean_size", "us_per_request")
     for column in columns:

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,6 +158,7 @@ class Load:
             "goodput": round(len(good) / max(1, len(new)), 3),
             "refused": len(refused),
             "failed": sum(row["status"] not in {200, 429, 503} for row in new),
+            "statuses": dict(Counter(str(row["status"]) for row in asked)),
             "with_retry_after": sum(bool(row["retry_after"]) for row in refused),
             "ttft_p50_s": _of(firsts, 0.5),
             "ttft_p99_s": _of(firsts, 0.99),
@@ -250,7 +252,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
-    table = Table(title="A real engine under load (good: within the objective)")
+    table = Table(title="A real engine under load (good: within the objective)", box=None, padding=(0, 1, 0, 0))
     shown = {
         "": "case",
         "times": "factor",
@@ -259,16 +261,16 @@ def _show(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
         "goodput": "goodput",
         "refused": "refused",
         "TTFT p50": "ttft_p50_s",
-        "p99 s": "ttft_p99_s",
+        "p99": "ttft_p99_s",
         "known ms": "known_p50_ms",
         "refusal ms": "refusal_own_p50_ms",
-        "p99": "refusal_own_p99_ms",
+        "p99 ms": "refusal_own_p99_ms",
         "MB": "memory_last_mb",
     }
     for title, name in shown.items():
         table.add_column(title, justify="left" if name == "case" else "right")
     for row in rows:
-        table.add_row(*("" if row[name] is None else str(row[name]) for name in shown.values()))
+        table.add_row(*(_cell(row[name]) for name in shown.values()))
     console.print(table)
     for case in dict.fromkeys(row["case"] for row in rows):
         own = [row for row in rows if row["case"] == case]
@@ -276,6 +278,10 @@ def _show(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
         last = max(own, key=lambda row: row["factor"])
         share = last["good_per_s"] / peak if peak else 0.0
         console.print(f"{case}: at {last['factor']} times, {share:.0%} of its peak of {peak} good requests a second")
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _arguments() -> argparse.Namespace:

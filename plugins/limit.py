@@ -54,7 +54,8 @@ class GoodputLimitSettings(Settings):
         max_inflight: the engine's own number (vLLM's max_num_seqs), where the limit starts and which it never exceeds; without
             one it starts at 128.
         kv_tokens: tokens that its KV cache holds (vLLM logs it at its start as "GPU KV cache size").
-        reserve: share of the places into which a priority class does not come.
+        reserve: share of the places into which a priority class does not come while a more urgent one is inside; for
+            orderings by class (composed): in another, who is kept out keeps all behind it waiting.
     """
 
     max_inflight: Annotated[int | None, Field(ge=1)] = None

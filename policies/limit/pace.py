@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ..work.fit import LawFit
+from ..work.fit import ENOUGH, LawFit
+from ..work.law import BUDGET
 from ..work.ledger import Rows
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Pace:
         self._begun = False
         self._ended = 0
         self._prompt = self._output = 0.0
+        _warm_up()
 
     @property
     def law(self) -> Law | None:
@@ -104,6 +106,17 @@ class Pace:
             self._fit.add(Rows(rows[:, :4], rows[:, 4], np.ones(len(rows))))
             self._fit.refit()
 
+    def first_s(self, load: Load) -> float | None:
+        """Return how long reading all prompts inside takes, those that decode going on; None before enough was seen."""
+        law = self._fit.law
+        if law is None:
+            return None
+        steps = 2 + load.prefilling_tokens // BUDGET
+        return (
+            law.seconds(load.prefilling_tokens, steps * load.inflight, steps * load.inflight_tokens)
+            + (steps - 1) * law.step_s
+        )
+
     def tpot(self) -> tuple[float, float] | None:
         """Return seconds a token in steady load: base, and more for each that decodes; None before enough was seen.
 
@@ -114,3 +127,10 @@ class Pace:
             return None
         each = law.decode_s + law.kv_s * self._prompt + law.prefill_s * self._prompt / max(self._output, 1.0)
         return law.step_s, each
+
+
+def _warm_up() -> None:
+    """Fit something once: the first time takes 10 ms, and nobody waits for it yet."""
+    fit = LawFit()
+    fit.add(Rows(np.ones((ENOUGH, 4)), np.ones(ENOUGH), np.ones(ENOUGH)))
+    fit.refit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from ...middleware.analysis.facts import Priority
 from .accounts import CREDIT_TOKENS, TENANTS, Accounts
 from .guard import Guard
-from .line import Line
+from .line import Line, Losses
+from .measure import enter_by_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 PATIENCE_S: Final[Mapping[Priority, float]] = MappingProxyType(
     {Priority.INTERACTIVE: 60.0, Priority.STANDARD: 60.0, Priority.BATCH: 120.0, Priority.BACKGROUND: 600.0}
 )
-EVERY: Final = 6
+EVERY: Final = 8
 GUARD: Final = 64
 _NO_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType({})
 
@@ -27,7 +29,7 @@ _NO_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType({})
 class _Band:
     """Those of one class."""
 
-    __slots__ = ("_accounts", "_every", "_lines", "_patience_s", "_waiting")
+    __slots__ = ("_accounts", "_every", "_lines", "_losses", "_patience_s", "_waiting")
 
     def __init__(self, accounts: Accounts, every: int, patience_s: float) -> None:
         Guard(every, patience_s)  # a setting out of range is told now, not with the first request
@@ -35,13 +37,14 @@ class _Band:
         self._every = every
         self._patience_s = patience_s
         self._lines: dict[str, Line] = {}
+        self._losses = Losses()
         self._waiting: OrderedDict[str, Ticket] = OrderedDict()  # in the order in which they came
 
     def push(self, ticket: Ticket) -> None:
         """Add a ticket that is not there."""
         line = self._lines.get(ticket.tenant)
         if line is None:
-            line = self._lines[ticket.tenant] = Line(self._every, self._patience_s)
+            line = self._lines[ticket.tenant] = Line(self._every, self._patience_s, self._losses)
             self._accounts.begins(ticket.tenant)
         self._waiting[ticket.id] = ticket
         line.push(ticket)
@@ -65,9 +68,11 @@ class _Band:
         ticket = next(iter(self._waiting.values()), None)
         return None if ticket is None else (ticket.enqueued_s + self._patience_s, ticket)
 
-    def entered(self, ticket: Ticket) -> None:
+    def entered(self, ticket: Ticket, now_s: float) -> None:
         """Charge and count one that was let in."""
         self._accounts.entered(ticket)
+        if now_s <= enter_by_s(ticket) < math.inf:
+            self._losses.note(late=False)
         line = self._lines.get(ticket.tenant)
         if line is not None:
             line.entered(ticket)
@@ -108,9 +113,6 @@ class Composed:
         tenants: int = TENANTS,
         credit_tokens: float = CREDIT_TOKENS,
     ) -> None:
-        Line(
-            every, min(patience_s.values(), default=0.0)
-        )  # a setting out of range is told now, not with the first request
         self._guard = Guard(guard)
         self._bands = {
             name: _Band(Accounts(weights, tenants, credit_tokens), every, patience_s.get(name, PATIENCE_S[name]))
@@ -144,9 +146,9 @@ class Composed:
         self._bands[ticket.priority].remove(ticket)
         return True
 
-    def entered(self, ticket: Ticket, now_s: float) -> None:  # noqa: ARG002 - the protocol's arguments
+    def entered(self, ticket: Ticket, now_s: float) -> None:
         """Charge the tenant of one that was let in."""
-        self._bands[ticket.priority].entered(ticket)
+        self._bands[ticket.priority].entered(ticket, now_s)
         self._guard.entered(ticket)
 
     def ended(self, served: Served) -> None:

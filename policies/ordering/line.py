@@ -13,29 +13,51 @@ from .measure import enter_by_s, length
 if TYPE_CHECKING:
     from ...middleware.admission.tickets import Ticket
 
-_LOST: Final = 0.25
+_LOST: Final = 0.05
+_PACE: Final = 1 / 64
 _AT_ONCE: Final = 32
 """Late ones found with one look: where thousands got late together, nobody waits until all of them have been moved."""
+
+
+class Losses:
+    """Of those of a class who had an objective, which share got late in the queue; over the last 64 or so.
+
+    Who is put out or gives up after that was counted as late before, so an overload shows whether or not anybody is shed.
+
+    Attributes:
+        share: as said.
+    """
+
+    __slots__ = ("share",)
+
+    def __init__(self) -> None:
+        self.share = 0.0
+
+    def note(self, *, late: bool) -> None:
+        """Count one that got late, or entered in time."""
+        self.share += _PACE * (late - self.share)
 
 
 class Line:
     """Who is next of one tenant and class.
 
     Of those who can still enter in time for their objective, the one who must enter first: that order loses nobody where nobody
-    need be lost (earliest deadline first). Where more than a quarter of the line is late already, not all can be in time: then the
-    shortest of those in time, by predicted length. The late ones come behind, as they came; those without an objective are never
-    late, and go by length behind those who have one.
+    need be lost (earliest deadline first). Where more than a twentieth of its class got late of late, not all can be in time: then
+    the shortest of those in time, by predicted length. The late ones come behind, as they came; those without an objective are
+    never late, and go by length behind those who have one.
 
     Bound: who has waited `patience_s` is let in after at most ``every * (m + 1)`` more of this line, m being those of it who
     came before: every `every`-th is the oldest.
 
     Args:
         every, patience_s: of the bound.
+        losses: of the class.
     """
 
-    __slots__ = ("_came", "_dues", "_guard", "_late", "_timely")
+    __slots__ = ("_came", "_dues", "_guard", "_late", "_losses", "_timely")
 
-    def __init__(self, every: int, patience_s: float) -> None:
+    def __init__(self, every: int, patience_s: float, losses: Losses) -> None:
+        self._losses = losses
         self._guard = Guard(every, patience_s)
         self._came: OrderedDict[str, Ticket] = OrderedDict()
         self._timely: LazyHeap[str, float] = LazyHeap()  # by length
@@ -71,9 +93,9 @@ class Line:
             self._dues.discard(late)
             self._timely.discard(late)
             self._late.add(late, self._came[late].enqueued_s)
+            self._losses.note(late=True)
         first = self._dues.first()
-        overrun = len(self._late) > _LOST * len(self._came)
-        if first is None or overrun or first[0] == math.inf:
+        if first is None or self._losses.share > _LOST or first[0] == math.inf:
             first = self._timely.first() or self._late.first()
         return None if first is None else self._came[first[1]]
 

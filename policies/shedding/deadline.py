@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 SHARES: Final[Mapping[Priority, float]] = MappingProxyType(
     {Priority.INTERACTIVE: 1.0, Priority.STANDARD: 0.9, Priority.BATCH: 0.75, Priority.BACKGROUND: 0.5}
 )
-OVERTAKING: Final = 3.0
-GRACE: Final = 2.0
+OVERTAKING: Final = 2.0
+GRACE: Final = 1.25
 _LEAST_S: Final = 1.0
 _MOST_S: Final = 60.0
 _STALLED_S: Final = 10.0

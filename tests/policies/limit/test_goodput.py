@@ -14,7 +14,7 @@ from forebay.policies.limit.goodput import START, GoodputLimit
 from forebay.policies.work.law import Law
 from tests.contract.limit import LimitContract
 from tests.contract.ordering import ticket
-from tests.policies.limit.engines import CROWDED, OBJECTIVE, SLOW, run
+from tests.policies.limit.engines import CROWDED, FAST, OBJECTIVE, SLOW, run
 
 
 class TestGoodputLimit(LimitContract):
@@ -92,12 +92,48 @@ class TestGoodputLimit(LimitContract):
             limit.ended(Served(one, number, None, number + 1.0, 100, 50), Load(0, 0, now_s=number + 1.0))
         assert limit.admits(one, Load(5, 0, 560, 1_060.0))  # 560 + 100 + 600 / 4 = 810
 
-    def test_places_are_kept_free_of_the_lower_classes(self) -> None:
-        limit = GoodputLimit(max_inflight=100, reserve={Priority.BACKGROUND: 0.1})
-        background = Ticket("a", "t", 0.0, priority=Priority.BACKGROUND)
-        assert limit.admits(background, Load(89, 0))
-        assert not limit.admits(background, Load(90, 0))
-        assert limit.admits(ticket("b"), Load(99, 0))
+    def test_places_are_kept_free_of_the_lower_classes_while_a_more_urgent_one_is_inside(self) -> None:
+        limit = GoodputLimit(max_inflight=100, reserve={Priority.BATCH: 0.1})
+        batch = Ticket("a", "t", 0.0, priority=Priority.BATCH)
+        others = {Priority.STANDARD: 1, Priority.BATCH: 89}
+        assert limit.admits(batch, Load(89, 0, classes=others))
+        assert not limit.admits(batch, Load(90, 0, classes=others))
+        assert limit.admits(batch, Load(99, 0, classes={Priority.BATCH: 98, Priority.BACKGROUND: 1}))
+        assert limit.admits(ticket("b"), Load(99, 0, classes=others))
+
+    def test_a_cut_is_taken_back_when_nothing_speaks_for_it_any_more(self) -> None:
+        """The engine was slowed down by something else: the number inside had nothing to do with it."""
+        limit = GoodputLimit(max_inflight=128)
+        run(limit, CROWDED, rate=60.0, n=1_500)
+        assert limit.places < 110
+        run(limit, FAST, rate=60.0, n=1_500, since_s=10_000.0)
+        assert limit.places == 128
+
+    def test_a_cut_never_costs_more_than_half_of_what_comes_out(self) -> None:
+        """Only with 4 inside or fewer, each token would be in time; those would serve a twentieth."""
+        limit = GoodputLimit(max_inflight=128)
+        law = Law(0.048, 4e-5, 3e-4, 0.0)
+        run(limit, law, rate=60.0, n=1_500)
+        assert limit.places / law.seconds(0, limit.places, 0) > 0.45 * 128 / law.seconds(0, 128, 0)
+
+    def test_an_engine_with_fewer_places_than_was_said_is_not_made_to_queue_inside(self) -> None:
+        def inside_s(limit: FixedLimit | GoodputLimit) -> float:
+            courses = run(limit, FAST, rate=60.0, n=1_500, places=24)
+            return max((one.first_s or math.inf) - (one.entered_s or 0.0) for one in courses[750:])
+
+        assert inside_s(FixedLimit(max_inflight=128)) > 5.0
+        assert inside_s(GoodputLimit(max_inflight=128)) < 2.0
+
+    def test_a_stream_that_says_nothing_closes_it_only_until_another_has_its_first_token(self) -> None:
+        limit = GoodputLimit(max_inflight=128)
+        run(limit, FAST, rate=30.0)
+        silent, next_one = (Ticket(name, "t", 1e4, 100, stream=True) for name in ("silent", "next"))
+        limit.entered(silent, Load(5, 0, 500, prefilling=1, prefilling_tokens=100, now_s=1e4))
+        assert not limit.admits(ticket("b"), Load(5, 0, 500, prefilling=1, now_s=1e4 + 60))
+        assert limit.admits(ticket("b"), Load(5, 0, 500, prefilling=0, now_s=1e4 + 60)), "it has left untold"
+        limit.entered(next_one, Load(6, 0, 600, prefilling=2, prefilling_tokens=200, now_s=1e4 + 60.9))
+        limit.first_token(next_one, Load(6, 0, 600, prefilling=1, prefilling_tokens=100, now_s=1e4 + 61))
+        assert limit.admits(ticket("b"), Load(6, 0, 600, prefilling=1, now_s=1e4 + 62))
 
     def test_same_requests_same_courses(self) -> None:
         first, second = (run(GoodputLimit(max_inflight=128), CROWDED, rate=30.0) for _ in range(2))

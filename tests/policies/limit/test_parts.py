@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from forebay.middleware.admission.tickets import Load, Served, Ticket
+from forebay.policies.limit.awaited import Awaited
 from forebay.policies.limit.fixed import FixedLimit
 from forebay.policies.limit.pace import Pace
-from forebay.policies.limit.proof import Proof
 from forebay.policies.limit.tokens import TokenLimit
 from tests.contract.limit import LimitContract
 from tests.policies.limit.engines import CROWDED, run
@@ -77,44 +79,63 @@ class TestPace:
         assert pace.ended(Served(one, 0.0, 0.0, 4.0, 10, 20), Load(0, 0, now_s=4.0)) == pytest.approx(1.25)
 
 
-def _ends(proof: Proof, since_s: float, gap_s: float, *, met: bool) -> float:
-    for number in range(60):
-        at_s = since_s + gap_s * number
-        proof.note(Served(Ticket("a", "t", 0.0), since_s, since_s, at_s, 1, 5), met=met, full=True)
-    return since_s + gap_s * 60
+class TestAwaited:
+    def test_who_should_have_had_its_first_token_long_ago_is_overdue(self) -> None:
+        awaited = Awaited()
+        awaited.entered("a", 10.0, 0.5)
+        assert not awaited.overdue(10.7)
+        assert awaited.overdue(10.71)
+        awaited.read("a", 10.71, 5)
+        assert not awaited.overdue(99.0)
 
+    def test_who_is_overtaken_is_not_kept_by_a_queue(self) -> None:
+        awaited = Awaited()
+        awaited.entered("silent", 0.0, 0.1)
+        awaited.entered("b", 1.0, 0.1)
+        awaited.entered("c", 1.0, 0.1)
+        awaited.read("b", 1.1, 5)
+        assert not awaited.overdue(1.3)
+        assert awaited.overdue(1.4), "c"
 
-class TestProof:
-    def test_small_cuts_need_none(self) -> None:
-        assert Proof(100.0).allowed(60.0, 0.0) == 60.0
+    def test_who_left_is_forgotten(self) -> None:
+        awaited = Awaited()
+        awaited.entered("a", 0.0, 0.1)
+        awaited.left("a")
+        awaited.left("a")
+        awaited.read("a", 1.0, 5)
+        assert not awaited.overdue(9.0)
 
-    def test_deep_cuts_are_made_in_halves(self) -> None:
-        proof = Proof(100.0)
-        now = _ends(proof, 0.0, 0.1, met=True)
-        assert proof.allowed(10.0, now) == 50.0
-        now = _ends(proof, now, 0.1, met=True)
-        assert proof.allowed(10.0, now) == 25.0
+    def test_the_way_to_the_engine_is_learned(self) -> None:
+        awaited = Awaited()
+        for number in range(64):
+            awaited.entered("a", number, 0.1)
+            awaited.read("a", number + 0.5 + number % 3, 5)
+        awaited.entered("b", 100.0, 0.1)
+        assert not awaited.overdue(100.69)
+        assert awaited.overdue(100.71)
 
-    def test_what_lost_is_taken_back_for_a_while(self) -> None:
-        proof = Proof(100.0)
-        now = _ends(proof, 0.0, 0.1, met=True)
-        assert proof.allowed(10.0, now) == 50.0
-        now = _ends(proof, now, 0.2, met=True)
-        assert proof.allowed(10.0, now) == 100.0
-        assert proof.allowed(10.0, now + 59.0) == 100.0
-        assert proof.allowed(10.0, now + 61.0) == 50.0
-        now = _ends(proof, now + 61.0, 0.4, met=True)
-        assert proof.allowed(10.0, now) == 100.0
-        assert proof.allowed(10.0, now + 61.0) == 100.0, "the second time it takes two minutes"
+    def test_a_queue_that_was_there_from_the_start_is_not_taken_for_the_way(self) -> None:
+        awaited = Awaited()
+        awaited.entered("a", 0.0, 0.1)
+        awaited.read("a", 30.0, 5)
+        awaited.entered("b", 100.0, 0.1)
+        assert awaited.overdue(100.81)
 
-    def test_nothing_is_judged_while_nobody_waits(self) -> None:
-        proof = Proof(100.0)
-        proof.allowed(10.0, 0.0)
-        for number in range(100):
-            proof.note(Served(Ticket("a", "t", 0.0), 1.0, 1.0, 2.0 + number, 1, 5), met=True, full=False)
-        assert proof.allowed(10.0, 200.0) == 50.0
+    def test_one_in_time_makes_room_and_one_too_late_takes_it(self) -> None:
+        awaited = Awaited()
+        assert awaited.room == math.inf
+        awaited.entered("a", 0.0, 0.1)
+        awaited.read("a", 0.31, 24)
+        assert awaited.room == 24
+        for number in range(3):
+            awaited.entered("b", number + 1.0, 0.1)
+            awaited.read("b", number + 1.1, 24)
+        assert awaited.room == 27
 
-    def test_opening_needs_none(self) -> None:
-        proof = Proof(100.0)
-        proof.allowed(10.0, 0.0)
-        assert proof.allowed(300.0, 1.0) == 300.0
+    def test_memory_is_bounded(self) -> None:
+        awaited = Awaited()
+        for number in range(9_000):
+            awaited.entered(str(number), number, 1.0)
+        awaited.read("0", 9_000.0, 5)  # was forgotten: says nothing
+        awaited.read("8999", 9_000.0, 5)
+        assert not awaited.overdue(1e9)
