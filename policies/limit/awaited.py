@@ -10,13 +10,14 @@ _OPEN: Final = 8_192
 _SLACK_S: Final = 0.2
 _RECENT: Final = 64
 _LONGEST_WAY_S: Final = 0.5
+_STUCK_S: Final = 5.0
 
 
 class Awaited:
     """The streams inside that have had no token yet, as they entered.
 
     An engine reads prompts as they come, so who is still waiting when a later one has had its first token is not kept from it by
-    a queue, and is forgotten. What even the fastest of the last 64 took more than expected, at most half a second, is the way to
+    a queue, and is forgotten, as is one that is 5 s overdue: a stream that hangs must not keep all others out. What even the fastest of the last 64 took more than expected, at most half a second, is the way to
     the engine.
 
     Attributes:
@@ -53,6 +54,10 @@ class Awaited:
 
     def overdue(self, now_s: float) -> bool:
         """Return whether the first of them should have had its first token .2 s ago: it waits for a place inside."""
-        if not self._waiting:
-            return False
-        return next(iter(self._waiting.values())) + self._way_s + _SLACK_S < now_s
+        while self._waiting:
+            name, due_s = next(iter(self._waiting.items()))
+            over_s = now_s - due_s - self._way_s - _SLACK_S
+            if over_s <= _STUCK_S:
+                return over_s > 0
+            del self._waiting[name]
+        return False

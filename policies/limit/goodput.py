@@ -55,7 +55,8 @@ class GoodputLimit:
     objective, or no N would meet it. Streams whose first token came too late count for nothing, since no N makes them good.
     It never goes below the N at which half as many come out as at best, and a cut stays only as long as the law and the last
     streams speak for it: both are looked at anew every 16 streams. While first tokens come later than reading the prompts inside
-    explains, the engine queues inside (it has fewer places or less KV cache than was said), and nobody is let in (`Awaited`).
+    explains, the engine queues inside (it has fewer places or less KV cache than was said), and nobody is let in (`Awaited`); one
+    stream that hangs keeps others out for 5 s at most.
 
     Where the KV cache is known, what those inside are expected to hold of it must fit, too: their prompts and half of their
     outputs, since they are at different points of them, predictions being corrected by how far the last ones were off.

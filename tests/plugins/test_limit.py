@@ -42,8 +42,10 @@ def test_tokens(tmp_path: Path) -> None:
 def test_the_reserve_can_be_set(tmp_path: Path) -> None:
     made = build("goodput", {"max_inflight": 10, "reserve": {"batch": 0.5}}, tmp_path)
     assert isinstance(made, GoodputLimit)
-    assert not made.admits(Ticket("a", "t", 0.0, priority=Priority.BATCH), Load(5, 0))
-    assert made.admits(Ticket("a", "t", 0.0), Load(9, 0))
+    batch, urgent = Ticket("a", "t", 0.0, priority=Priority.BATCH), {Priority.INTERACTIVE: 1}
+    assert not made.admits(batch, Load(5, 0, classes=urgent))
+    assert made.admits(batch, Load(9, 0))
+    assert made.admits(Ticket("a", "t", 0.0), Load(9, 0, classes=urgent))
 
 
 @pytest.mark.parametrize(

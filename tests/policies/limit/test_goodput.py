@@ -129,8 +129,9 @@ class TestGoodputLimit(LimitContract):
         run(limit, FAST, rate=30.0)
         silent, next_one = (Ticket(name, "t", 1e4, 100, stream=True) for name in ("silent", "next"))
         limit.entered(silent, Load(5, 0, 500, prefilling=1, prefilling_tokens=100, now_s=1e4))
-        assert not limit.admits(ticket("b"), Load(5, 0, 500, prefilling=1, now_s=1e4 + 60))
-        assert limit.admits(ticket("b"), Load(5, 0, 500, prefilling=0, now_s=1e4 + 60)), "it has left untold"
+        assert not limit.admits(ticket("b"), Load(5, 0, 500, prefilling=1, now_s=1e4 + 4))
+        assert limit.admits(ticket("b"), Load(5, 0, 500, prefilling=0, now_s=1e4 + 4)), "it has left untold"
+        assert limit.admits(ticket("b"), Load(5, 0, 500, prefilling=1, now_s=1e4 + 60)), "it hangs"
         limit.entered(next_one, Load(6, 0, 600, prefilling=2, prefilling_tokens=200, now_s=1e4 + 60.9))
         limit.first_token(next_one, Load(6, 0, 600, prefilling=1, prefilling_tokens=100, now_s=1e4 + 61))
         assert limit.admits(ticket("b"), Load(6, 0, 600, prefilling=1, now_s=1e4 + 62))

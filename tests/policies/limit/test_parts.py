@@ -80,6 +80,15 @@ class TestPace:
 
 
 class TestAwaited:
+    def test_a_stream_that_hangs_keeps_nobody_out_for_long(self) -> None:
+        awaited = Awaited()
+        awaited.entered("hangs", 0.0, 0.5)
+        awaited.entered("later", 3.0, 0.5)
+        assert awaited.overdue(5.6)
+        assert awaited.overdue(6.0), "the later one"
+        awaited.left("later")
+        assert not awaited.overdue(6.0)
+
     def test_who_should_have_had_its_first_token_long_ago_is_overdue(self) -> None:
         awaited = Awaited()
         awaited.entered("a", 10.0, 0.5)
