@@ -31,8 +31,11 @@ class Work:
 class BatchEngine(Protocol):
     """Says what a batch takes."""
 
-    name: str
-    max_batch: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_batch(self) -> int: ...
 
     def seconds(self, batch: Sequence[Work]) -> float: ...
 

@@ -203,7 +203,7 @@ def rows_of(engine: BatchEngine, correlation: float, draw: Draw) -> list[dict[st
 
 def measure() -> None:
     """Measure the embedder's curve anew: texts of equal length, the median of six."""
-    model = minilm._Model(1)  # noqa: SLF001 - the model without its queue
+    model = minilm._Model(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     cells = [(size, tokens) for size in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32) for tokens in (8, 16, 32, 64, 128, 256)]
     took: dict[tuple[int, int], list[float]] = {cell: [] for cell in cells}
     for _ in range(6):
@@ -222,7 +222,7 @@ async def real(draw: Draw, requests: int = 500) -> list[dict[str, Any]]:
     engine = MiniLM()
     asked = works(engine, draw)[:requests]
     times = arrivals("poisson", 0.9 * capacity(engine, asked), 0.02, draw)[:requests]
-    model = minilm._Model(1)  # noqa: SLF001
+    model = minilm._Model(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     loop = asyncio.get_running_loop()
 
     async def run(texts: Sequence[str]) -> list[Any]:

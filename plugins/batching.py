@@ -22,16 +22,12 @@ class CurveSettings(Settings):
         max_tokens: prompts and predicted answers of a batch, summed; none is no bound.
         max_padded_tokens: the same with every member as long as the longest: what an engine that pads keeps in memory. Memory
             over bytes a token is the value to give.
-        max_wait_s: the longest a free engine is held back for more members, from the arrival of the oldest.
-        max_passes: batches that may leave without the oldest member.
         window: members that are considered at once, the oldest first.
     """
 
     max_batch_size: Annotated[int, Field(ge=1, le=256)] = 32
     max_tokens: Annotated[float | None, Field(gt=0)] = None
     max_padded_tokens: Annotated[float | None, Field(gt=0)] = None
-    max_wait_s: Annotated[float, Field(ge=0)] = 0.25
-    max_passes: Annotated[int, Field(ge=0)] = 0
     window: Annotated[int, Field(ge=1, le=256)] = 64
 
 
@@ -40,7 +36,7 @@ def _make_curve(settings: CurveSettings, build: Build) -> BatchFormer:  # noqa: 
     from ..policies.batching.plan import Budget
 
     budget = Budget(settings.max_batch_size, settings.max_tokens or math.inf, settings.max_padded_tokens or math.inf)
-    return CurveFormer(budget, window=settings.window, max_wait_s=settings.max_wait_s, max_passes=settings.max_passes)
+    return CurveFormer(budget, window=settings.window)
 
 
 @hookimpl

@@ -127,7 +127,10 @@ class BatchFormer(Protocol):
         ...
 
     def measured(self, members: Sequence[Ticket], seconds: float) -> None:
-        """Note how long the engine took for a batch."""
+        """Note how long the engine took for a batch.
+
+        The members are those that were formed, in `Ticket.output_tokens` with their answers' real tokens where those are known.
+        """
         ...
 
     def __len__(self) -> int:

@@ -1,66 +1,80 @@
-"""How large batches may be by now: sizes are tried one after another, and no further than they pay. Pure."""
+"""How large batches may be by now: sizes are tried one after another, and no further than they can pay. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_BETTER: Final = 0.98
-_SURE: Final = 3
+_STEP: Final = 4
+_ALONE: Final = 4
+_PAYS: Final = 1.1
+_SLOW: Final = 0.95
 _TRIES: Final = 2
+_BLEND: Final = 0.2
 _STALE: Final = 512
 
 
 class Ladder:
-    """The sizes an engine has been measured at: 1, 2, 4, ... up to the largest.
+    """The sizes an engine has been measured at: 1, 2, 8, 32, ... up to the largest.
 
-    The next size is open once this one was measured and took at least 2% less a member than the one below. Where it was measured three times and
-    did not, it is closed, and all above it; after 512 batches it is tried again.
+    A size is tried as soon as so many wait, after four members were run alone. It stays open while a batch of it is not slower a request
+    than one by one even if all its members were as long as the longest. Where it is slower, it is closed with all above it; after 512
+    batches it is tried again, and then after twice as many.
 
     Args:
         most: the largest size there may be.
     """
 
     def __init__(self, most: int) -> None:
-        powers = [1]
-        while powers[-1] < most:
-            powers.append(min(most, 2 * powers[-1]))
-        self._steps = powers
-        self._top = 0
+        steps = [1]
+        while steps[-1] < most:
+            steps.append(min(most, _STEP * steps[-1] if len(steps) > 1 else 2))
+        self._steps = steps
+        self._gains = [0.0] * len(steps)
+        self._open = 0
         self._tries = 0
-        self._ceiling = len(powers) - 1
         self._closed_for = 0
+        self._stale = _STALE
 
     @property
     def size(self) -> int:
-        """The largest size that may run."""
-        return self._steps[self._top]
+        """The largest size that was measured and may run."""
+        return self._steps[max(0, self._open - 1)]
 
-    @property
-    def untried(self) -> bool:
-        """Whether that size has yet to show whether it pays."""
-        return self._top < self._ceiling or self._tries < _TRIES
+    def trial(self, waiting: int) -> int:
+        """Return the size to measure now, 0 for none."""
+        if self._closed_for or self._open == len(self._steps) or waiting < self._steps[self._open]:
+            return 0
+        return self._steps[self._open]
 
-    def ran(self, size: int, each_s: Callable[[int], float]) -> None:
+    def ran(self, size: int, gain: float) -> None:
         """Note a measured batch.
 
         Args:
-            each_s: expected seconds a member of a batch of this size.
+            gain: seconds that so many of the longest would have taken alone, over what the batch took.
         """
-        if self._closed_for:
-            self._closed_for -= 1
-            if not self._closed_for:
-                self._ceiling = len(self._steps) - 1
-        below = self._steps[self._top - 1] if self._top else 0
-        if below < size:
-            self._tries += 1
-            pays = not below or each_s(self.size) < _BETTER * each_s(below)
-            if not pays and self._tries >= _SURE:
-                while self._top and each_s(self.size) >= _BETTER * each_s(self._steps[self._top - 1]):
-                    self._top -= 1
-                self._ceiling, self._closed_for = self._top, _STALE
-            elif pays and self._tries >= min(_TRIES, self._top + 1) and self._top < self._ceiling:
-                self._top += 1
-                self._tries = 0
+        self._closed_for = max(0, self._closed_for - 1)
+        if self._open < len(self._steps) and not self._closed_for and size >= self._steps[self._open]:
+            self._tried(gain)
+        elif self._open > 1 and size > self._steps[self._open - 2]:
+            top = self._open - 1
+            self._gains[top] += _BLEND * (gain - self._gains[top])
+            if self._gains[top] < 1:
+                self._open = top
+                self._close()
+
+    def _tried(self, gain: float) -> None:
+        self._tries += 1
+        mean = self._gains[self._open] = self._gains[self._open] + (gain - self._gains[self._open]) / self._tries
+        if self._open == 0:
+            if self._tries < _ALONE:
+                return
+        elif mean < _PAYS:
+            if self._tries == _TRIES or mean < _SLOW:
+                self._close()
+            return
+        self._open += 1
+        self._tries = 0
+
+    def _close(self) -> None:
+        self._closed_for, self._stale = self._stale, 2 * self._stale
+        self._tries = 0

@@ -3,72 +3,71 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_POWERS: Final = (2.0, 3.0, 4.0, 6.0, 12.0, 48.0)
-_FORGETTING: Final = 0.99
-_PRIOR: Final = 4.0
-_RELIABLE: Final = 0.25
-
-
-@dataclass(slots=True)
-class _Rule:
-    """One power: sums of its norms, of what was, and of the error."""
-
-    power: float
-    norms: float = 0.0
-    longest: float = 0.0
-    error: float = 0.0
-
-    @property
-    def scale(self) -> float:
-        return self.longest / self.norms if self.norms else 1.0
+_KEPT: Final = 256
+_ENOUGH: Final = 8
+_EXACT: Final = 0.1
+_POINTS: Final = 32
+_NEVER: Final = 1e-12
 
 
 class Longest:
-    """Longest answer = a · (sum of predictions^k)^(1/k), with the k of the least error so far and a the ratio of sums.
+    """Expected longest answer, from how far the last 256 answers were from what was predicted for them.
 
-    The longest of many answers is longer than the longest prediction, the more so the more of them might be it. The worse the predictions are,
-    the smaller is k; 48 is the maximum. A batch former that took the longest prediction would hold batches for shorter than they are.
+    The longest of n answers is below t with the product of the chances that each is: with F the distribution of answer over
+    prediction, E max = ∫ 1 - Π F(t / prediction) dt, up to the longest answer seen. It is longer than the longest prediction, the more so the more members might be it;
+    who takes the longest prediction holds large batches for shorter than they are.
     """
 
     def __init__(self) -> None:
-        self._rules = [_Rule(power) for power in _POWERS]
-        self._best = self._rules[-1]
-        self._weight = 0.0
+        self._seen: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+        self._errors: Any = np.zeros(1)
+        self._most = 0.0
+        self._exact = True
 
-    def learn(self, predicted: Sequence[float], longest: float) -> None:
-        """Take in a batch; one without predictions or answers is left out."""
-        if not (predicted and 0 < max(predicted) < math.inf and 0 < longest < math.inf):
-            return
-        for rule in self._rules:
-            norm = _norm(predicted, rule.power)
-            if not rule.norms:
-                rule.norms = rule.longest = _PRIOR * norm
-            rule.error = _FORGETTING * rule.error + abs(math.log(max(rule.scale * norm, 1e-9) / longest))
-            rule.norms = _FORGETTING * rule.norms + norm
-            rule.longest = _FORGETTING * rule.longest + longest
-        self._weight = _FORGETTING * self._weight + 1.0
-        self._best = min(reversed(self._rules), key=lambda rule: rule.error)
+    def learn(self, predicted: Sequence[float], answers: Sequence[float]) -> None:
+        """Take in the answers of a batch; members without one are left out."""
+        for guess, answer in zip(predicted, answers, strict=True):
+            if 0 < answer < math.inf:
+                log = math.log(answer)
+                self._seen.append((log, log - math.log(max(guess, 1.0))))
+        if len(self._seen) >= _ENOUGH:
+            logs, errors = np.array(self._seen).T
+            self._errors = np.sort(errors)
+            self._most = float(logs.max())
+            tenth = len(errors) // 10
+            # the grid below is coarser than such errors
+            self._exact = bool(np.abs(self._errors[tenth : len(errors) - tenth]).max() < _EXACT)
 
-    @property
-    def reliable(self) -> bool:
-        """Whether the longest answer was within about a quarter of what was expected, over the last hundred batches or so."""
-        return self._best.error <= _RELIABLE * self._weight
+    def among(self, predicted: Any, sizes: Sequence[int]) -> list[Any]:
+        """Return for each size the tokens of the longest answer of each batch of so many neighbours; see `maxima` for sizes."""
+        if self._exact:
+            return maxima(predicted, sizes)
+        logs = np.log(np.maximum(predicted, 1.0))
+        least = min(float(self._errors[0] + logs.min()), self._most - _EXACT)
+        grid = np.linspace(least, self._most, _POINTS)
+        numpy: Any = np
+        below: Any = numpy.searchsorted(self._errors, grid[None, :] - logs[:, None], side="right") / len(self._errors)
+        chances = np.vstack([np.zeros(_POINTS), np.cumsum(np.log(np.maximum(below, _NEVER)), axis=0)])
+        tokens = np.exp(grid)
+        above = [1.0 - np.exp(chances[size:, :-1] - chances[:-size, :-1]) for size in sizes]
+        return [tokens[0] + chance @ np.diff(tokens) for chance in above]
 
-    def raised(self, predicted: float) -> float:
-        """Return what to sum over the members, for `of`."""
-        return float(predicted**self._best.power) if predicted > 0 else 0.0
 
-    def of(self, raised: float) -> float:
-        """Return the tokens of the longest answer of members of whom `raised` is summed."""
-        return self._best.scale * raised ** (1.0 / self._best.power) if raised > 0 else 0.0
-
-
-def _norm(values: Sequence[float], power: float) -> float:
-    most = max(values)
-    return float(most * sum((max(value, 0.0) / most) ** power for value in values) ** (1.0 / power))
+def maxima(values: Any, sizes: Sequence[int]) -> list[Any]:
+    """Return for each size the largest of each so many neighbours; sizes ascend from 1 and at most double."""
+    found: list[Any] = []
+    before = 1
+    for size in sizes:
+        shift = size - before
+        values = np.maximum(values[:-shift], values[shift:]) if shift else values
+        found.append(values)
+        before = size
+    return found

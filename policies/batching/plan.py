@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from .curve import STEPS, Shape, shape_of
+import numpy as np
+
+from .curve import STEPS, Shapes
+from .longest import maxima
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ...middleware.admission.tickets import Ticket
     from .curve import LatencyCurve
     from .longest import Longest
-
-MARGIN: Final = 1.05
-"""Company must be expected to save so much: what looks best of many is worse than it looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +36,15 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Batches in the order of the members, and their worth.
+    """Batches in the order of the members, and what they are expected to take.
 
     Attributes:
         ends: of each batch, the place after its last member.
-        seconds: that each is expected to take.
-        cost: member-seconds until all have their answer, if the batches run in this order.
+        seconds: of each batch.
     """
 
     ends: tuple[int, ...]
     seconds: tuple[float, ...]
-    cost: float
 
 
 def held(ticket: Ticket) -> float:
@@ -66,89 +63,91 @@ def fitting(members: Sequence[Ticket], budget: Budget) -> int:
     return len(members)
 
 
-def expected(members: Sequence[Ticket], answers: Longest) -> Shape:
-    """Return the shape of a batch that has not run yet."""
-    raised = sum(answers.raised(member.output_tokens) for member in members)
-    return replace(shape_of(members), output=answers.of(raised))
-
-
-def cut(members: Sequence[Ticket], curve: LatencyCurve, budget: Budget, crowd: float, answers: Longest) -> Cut:
-    """Cut members into batches of neighbours so that all wait least; every batch is within the budget.
-
-    A batch holds up all whose answer is not there yet: those in it, those behind it, and those who are still to come while the engine is
-    busy. By dynamic programming over some 10 sizes a place.
+class Plans:
+    """What batches of neighbours are expected to take, for each first place and some 8 sizes, and ways to cut the line into such batches.
 
     Args:
-        crowd: how many are still to come.
+        members: at least one, in the order of the line.
         answers: how long the longest answer of a batch will be.
     """
-    count = len(members)
-    prompts = [member.input_tokens for member in members]
-    tokens = _sums(prompts)
-    squares = _sums([prompt * prompt for prompt in prompts])
-    lengths = _sums([1, *(int(one != two) for one, two in pairwise(prompts))])
-    shared = _sums([0, *(_common(one.prefix, two.prefix) for one, two in pairwise(members))])
-    outputs = _sums([answers.raised(member.output_tokens) for member in members])
-    holding = [held(member) for member in members]
-    held_sums = _sums(holding)
-    costs = [0.0] * (count + 1)
-    ends = [0] * count
-    seconds = [0.0] * count
-    for start in range(count - 1, -1, -1):
-        still = count - start + crowd
-        best = math.inf
-        room = min(count - start, budget.size)
-        for size in (*(step for step in STEPS if step < room), room):
-            end = start + size
-            over = held_sums[end] - held_sums[start] > budget.tokens or size * max(holding[start:end]) > budget.padded
-            if over and size > 1:
-                break
+
+    def __init__(self, members: Sequence[Ticket], curve: LatencyCurve, budget: Budget, answers: Longest) -> None:
+        count = len(members)
+        room = min(count, budget.size)
+        self._count = count
+        self._sizes = sorted({room, count % room or room, *(step for step in STEPS if step < room)})
+        prompts: Any = np.array([member.input_tokens for member in members], dtype=float)
+        tokens, squares = _sums(prompts), _sums(prompts * prompts)
+        lengths = _sums(np.append(1.0, prompts[1:] != prompts[:-1]))
+        holding: Any = np.array([held(member) for member in members])
+        held_sums = _sums(holding)
+        longest, most = maxima(prompts, self._sizes), maxima(holding, self._sizes)
+        outputs = answers.among(np.array([member.output_tokens for member in members], dtype=float), self._sizes)
+        self._seconds: list[list[float]] = []
+        for at, size in enumerate(self._sizes):
             took = curve.seconds(
-                Shape(
+                Shapes(
                     size,
-                    tokens[end] - tokens[start],
-                    squares[end] - squares[start],
-                    max(prompts[start:end]),
-                    answers.of(max(0.0, outputs[end] - outputs[start])),
-                    lengths[end] - lengths[start + 1] + 1,
-                    shared[end] - shared[start + 1],
+                    tokens[size:] - tokens[:-size],
+                    squares[size:] - squares[:-size],
+                    longest[at],
+                    outputs[at],
+                    1.0 + lengths[size:] - lengths[1 : count - size + 2],
                 )
             )
-            cost = took * still * (1.0 if size == 1 else MARGIN) + costs[end]
-            if cost <= best:
-                best, ends[start], seconds[start] = cost, end, took
-        costs[start] = best
-    places: list[int] = []
-    at = 0
-    while at < count:
-        places.append(at)
-        at = ends[at]
-    return Cut(tuple(ends[place] for place in places), tuple(seconds[place] for place in places), costs[0])
+            if size > 1:
+                over = (held_sums[size:] - held_sums[:-size] > budget.tokens) | (size * most[at] > budget.padded)
+                took = np.where(over, math.inf, took)
+            self._seconds.append(took.tolist())
+
+    def alone(self) -> Cut:
+        """Return batches of one."""
+        return self._cut([0] * self._count)
+
+    def full(self) -> Cut:
+        """Return batches that are each as large as the budget allows."""
+        taken = [0] * self._count
+        for at, seconds in enumerate(self._seconds):
+            for start, took in enumerate(seconds):
+                if took < math.inf:
+                    taken[start] = at
+        return self._cut(taken)
+
+    def best(self, behind: float) -> Cut:
+        """Return the batches after which all have waited least.
+
+        A batch holds up all whose answer is not there yet: those in it, those after it, and those who are still to come while the engine
+        is busy. By dynamic programming.
+
+        Args:
+            behind: how many are behind the line, or still to come.
+        """
+        costs = [0.0] * (self._count + 1)
+        taken = [0] * self._count
+        rows = list(zip(self._sizes, self._seconds, strict=True))
+        for start in range(self._count - 1, -1, -1):
+            still = self._count - start + behind
+            least, choice = math.inf, 0
+            for at, (size, seconds) in enumerate(rows):
+                end = start + size
+                if end > self._count:
+                    break
+                cost = seconds[start] * still + costs[end]
+                if cost < least:
+                    least, choice = cost, at
+            costs[start], taken[start] = least, choice
+        return self._cut(taken)
+
+    def _cut(self, taken: Sequence[int]) -> Cut:
+        ends: list[int] = []
+        seconds: list[float] = []
+        at = 0
+        while at < self._count:
+            seconds.append(self._seconds[taken[at]][at])
+            at += self._sizes[taken[at]]
+            ends.append(at)
+        return Cut(tuple(ends), tuple(seconds))
 
 
-def runs(members: Sequence[Ticket], curve: LatencyCurve, budget: Budget, crowd: float, answers: Longest) -> Cut:
-    """Cut members into batches that are each as large as the budget allows; see `cut`."""
-    ends: list[int] = []
-    seconds: list[float] = []
-    cost, at = 0.0, 0
-    while at < len(members):
-        batch = members[at : at + fitting(members[at : at + budget.size], budget)]
-        took = curve.seconds(expected(batch, answers))
-        cost += took * (len(members) - at + crowd)
-        at += len(batch)
-        ends.append(at)
-        seconds.append(took)
-    return Cut(tuple(ends), tuple(seconds), cost)
-
-
-def _sums(values: Iterable[float]) -> list[float]:
-    return list(accumulate(values, initial=0))
-
-
-def _common(one: tuple[int, ...], two: tuple[int, ...]) -> int:
-    count = 0
-    for left, right in zip(one, two, strict=False):
-        if left != right:
-            break
-        count += 1
-    return count
+def _sums(values: Any) -> Any:
+    return np.append(0.0, np.cumsum(values))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forebay.middleware.admission.tickets import Objective, Ticket
+from forebay.middleware.admission.tickets import Ticket
 from forebay.policies.batching.former import CurveFormer
+from forebay.policies.batching.ladder import Ladder
+from forebay.policies.batching.longest import Longest
 from forebay.policies.batching.plan import Budget, held
 from tests.contract.batch_former import BatchFormerContract, drained, member
 
@@ -63,12 +67,12 @@ def served(former: CurveFormer, arriving: list[Ticket]) -> list[tuple[float, tup
 
 
 @settings(deadline=None, max_examples=60)
-@given(TICKETS, st.integers(1, 12), st.floats(50, 2000), st.floats(50, 2000), st.integers(0, 3))
+@given(TICKETS, st.integers(1, 12), st.floats(50, 2000), st.floats(50, 2000))
 def test_each_is_in_one_batch_within_the_budget_and_its_bound(
-    drawn: list[tuple[int, float, float, int]], size: int, tokens: float, padded: float, passes: int
+    drawn: list[tuple[int, float, float, int]], size: int, tokens: float, padded: float
 ) -> None:
     arriving = tickets(drawn)
-    former = CurveFormer(Budget(size, tokens, padded), max_passes=passes, max_wait_s=0.1)
+    former = CurveFormer(Budget(size, tokens, padded))
     batches = served(former, arriving)
     assert sorted(each.id for _, batch in batches for each in batch) == sorted(each.id for each in arriving)
     for _, batch in batches:
@@ -82,7 +86,7 @@ def test_each_is_in_one_batch_within_the_budget_and_its_bound(
             other.enqueued_s <= ticket.enqueued_s and began[other.id][1] >= ticket.enqueued_s for other in arriving
         )
         passed = sum(ticket.enqueued_s <= now_s < began[ticket.id][1] for now_s, _ in batches)
-        assert passed <= (passes + 1) * ahead
+        assert passed <= ahead
 
 
 @settings(deadline=None, max_examples=20)
@@ -91,52 +95,13 @@ def test_the_same_arrivals_make_the_same_batches(drawn: list[tuple[int, float, f
     assert served(CurveFormer(), tickets(drawn)) == served(CurveFormer(), tickets(drawn))
 
 
-@settings(deadline=None, max_examples=40)
-@given(TICKETS, st.floats(0.001, 0.5))
-def test_a_free_engine_is_never_held_back_past_the_bound(
-    drawn: list[tuple[int, float, float, int]], max_wait_s: float
-) -> None:
-    former = CurveFormer(max_wait_s=max_wait_s)
-    served(former, tickets(drawn))
-    last_s = 1000.0
-    former.push(member("late", last_s, tokens=50))
-    formed = former.form(last_s)
-    while not formed.members:
-        assert formed.ask_again_s <= last_s + max_wait_s
-        formed = former.form(formed.ask_again_s)
-
-
-def volleys(former: CurveFormer, size: int = 10, rounds: int = 12) -> float:
-    """Let members come by tens, a millisecond apart, to an engine whose batches cost little more than one."""
-    now_s = 0.0
-    for number in range(rounds):
-        now_s = 100.0 * number
-        arriving = [member(f"{number}.{place}", now_s + place / 1000) for place in range(size)]
-        left = list(arriving)
-        while left or len(former):
-            while left and left[0].enqueued_s <= now_s:
-                former.push(left.pop(0))
-            formed = former.form(now_s)
-            if formed.members:
-                took = 1.0 + 0.001 * len(formed.members)
-                former.measured(formed.members, took)
-                now_s += took
-            else:
-                now_s = min(formed.ask_again_s, left[0].enqueued_s if left else math.inf)
-    return now_s - 100.0 * (rounds - 1)
-
-
-def test_it_waits_for_company_that_is_sure_to_come() -> None:
-    assert volleys(CurveFormer()) < 1.1
-    assert volleys(CurveFormer(leave_out={"cork"})) > 1.9
-
-
-def test_who_is_due_is_not_held_back() -> None:
+@settings(deadline=None, max_examples=20)
+@given(TICKETS)
+def test_a_free_engine_is_never_held_back(drawn: list[tuple[int, float, float, int]]) -> None:
     former = CurveFormer()
-    volleys(former)
-    urgent = replace(member("urgent", 5000.0), objective=Objective(ttft_s=0.5))
-    former.push(urgent)
-    assert former.form(5000.0).members == (urgent,)
+    served(former, tickets(drawn))
+    former.push(member("late", 1000.0, tokens=50))
+    assert [each.id for each in former.form(1000.0).members] == ["late"]
 
 
 def test_a_size_that_is_measured_slower_is_given_up() -> None:
@@ -163,14 +128,53 @@ def test_members_of_like_length_go_together() -> None:
             batch = former.form(float(number)).members
             batches.append(batch)
             former.measured(batch, engine_s(batch))
-    last = [{each.input_tokens for each in batch} for batch in batches[-2:]]
-    assert sorted(map(max, last)) == [10, 400]
-    assert all(len(lengths) == 1 for lengths in last)
+    last = batches[-8:]
+    assert all(len({each.input_tokens for each in batch}) == 1 for batch in last)
+    assert max(map(len, last)) > 1
 
 
-def test_unknown_parts_are_refused() -> None:
-    with pytest.raises(ValueError, match="no parts"):
-        CurveFormer(leave_out={"magic"})
+def test_who_is_alike_is_cheaper_together_only_where_lengths_are_known() -> None:
+    chance = random.Random(1)
+    answers = Longest()
+    real = [float(chance.randrange(10, 1000)) for _ in range(200)]
+    answers.learn(real, real)
+    (known,) = answers.among(np.array([100.0, 900.0]), [1])
+    assert known.tolist() == [100.0, 900.0]
+    guesses = real[:]
+    chance.shuffle(guesses)
+    blind = Longest()
+    blind.learn(guesses, real)
+    alone, pairs = blind.among(np.array([300.0, 300.0]), [1, 2])
+    assert alone[0] < pairs[0] <= max(real)
+
+
+def test_the_longest_of_many_is_as_long_as_it_is() -> None:
+    chance = random.Random(2)
+    answers = Longest()
+    real = [math.exp(chance.gauss(5, 1)) for _ in range(256)]
+    answers.learn([150.0] * 256, real)
+    *_, longest = answers.among(np.full(16, 150.0), [1, 2, 4, 8, 16])
+    truth = [max(chance.choices(real, k=16)) for _ in range(2000)]
+    assert longest[0] == pytest.approx(sum(truth) / len(truth), rel=0.15)
+
+
+def test_the_ladder_opens_what_pays_and_closes_what_does_not() -> None:
+    ladder = Ladder(32)
+    for _ in range(4):
+        ladder.ran(ladder.trial(64), 1.0)
+    assert (ladder.size, ladder.trial(64), ladder.trial(1)) == (1, 2, 0)
+    ladder.ran(2, 1.5)
+    assert (ladder.size, ladder.trial(64)) == (2, 8)
+    ladder.ran(8, 0.5)
+    assert (ladder.size, ladder.trial(64)) == (2, 0)
+    for _ in range(511):
+        ladder.ran(1, 1.0)
+    assert ladder.trial(64) == 0
+    ladder.ran(1, 1.0)
+    assert ladder.trial(64) == 8
+    for _ in range(20):
+        ladder.ran(2, 0.5)
+    assert ladder.size == 1
 
 
 def test_over_budget_alone_goes_alone() -> None:
