@@ -274,19 +274,24 @@ def _reached(value: float, bound: float, *, more: bool) -> bool:
 def show(console: Console, rows: Sequence[dict[str, Any]]) -> None:
     """Print the policies of each case, then what was to be shown."""
     found = summaries(rows)
-    table = Table(title="goodput over the windows: median (worst); latency and tokens beside direct: median")
-    for name in ("case", "policy", "goodput", "mean / direct", "tokens / direct", "refused", "max TTFT s"):
-        table.add_column(name, overflow="fold")
+    title = "goodput over the windows: median (worst); latency and tokens over direct's"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for name in ("policy", "goodput", "mean", "tokens", "refused", "max TTFT s"):
+        table.add_column(name, justify="left" if name == "policy" else "right")
+    last = ""
     for (case, name), one in found.items():
+        if case != last:
+            table.add_row(f"[bold]{case}")
+            last = case
         refused = median(figures.rejected / figures.n for figures in one.figures)
         table.add_row(
-            *(case, name, f"{median(one.goodput()):.3f} ({min(one.goodput()):.3f})", f"{median(one.mean()):.3f}"),
+            *(f"  {name}", f"{median(one.goodput()):.3f} ({min(one.goodput()):.3f})", f"{median(one.mean()):.3f}"),
             *(f"{median(one.served()):.3f}", f"{refused:.3f}", f"{one.longest():.0f}"),
         )
     console.print(table)
-    verdict = Table(title=f"{SHIPPED}, as shipped")
+    verdict = Table(title=f"{SHIPPED}, as shipped", title_justify="left", box=None, padding=(0, 1, 0, 0))
     for name in ("claim", "measured", "must", "aim", "verdict"):
-        verdict.add_column(name, overflow="fold")
+        verdict.add_column(name, overflow="fold", justify="left" if name == "claim" else "right")
     for name, value, must, aim, more in verdicts(found):
         said = (
             "aim" if _reached(value, aim, more=more) else "must" if _reached(value, must, more=more) else "NOT REACHED"
