@@ -25,20 +25,8 @@ _Count = Annotated[int, Field(ge=1)]
 _Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class ShortestFirstSettings(Settings):
-    """The shortest first, by predicted output.
-
-    Attributes:
-        patience_s: how long the oldest waits before it is helped.
-        every: then every so many-th that is let in is the oldest.
-    """
-
-    patience_s: _Seconds = 30.0
-    every: _Count = 4
-
-
-class DeadlineSettings(Settings):
-    """The earliest deadline first, by when each must enter to meet its objective.
+class RankedSettings(Settings):
+    """How the oldest is helped in an order by one number: by predicted output, or by when each must enter.
 
     Attributes:
         patience_s: how long the oldest waits before it is helped.
@@ -113,11 +101,11 @@ def _make_fcfs(settings: NoSettings, build: Build) -> Ordering:  # noqa: ARG001
     return FCFS()
 
 
-def _make_shortest_first(settings: ShortestFirstSettings, build: Build) -> Ordering:  # noqa: ARG001
+def _make_shortest_first(settings: RankedSettings, build: Build) -> Ordering:  # noqa: ARG001
     return ShortestFirst(patience_s=settings.patience_s, every=settings.every)
 
 
-def _make_deadline(settings: DeadlineSettings, build: Build) -> Ordering:  # noqa: ARG001
+def _make_deadline(settings: RankedSettings, build: Build) -> Ordering:  # noqa: ARG001
     return Deadline(patience_s=settings.patience_s, every=settings.every)
 
 
@@ -145,8 +133,8 @@ def _make_composed(settings: ComposedSettings, build: Build) -> Ordering:  # noq
 def register_components(registry: Registrar) -> None:
     """Register the orderings."""
     registry.add(ORDERING, "fcfs", _make_fcfs, settings=NoSettings)
-    registry.add(ORDERING, "shortest_first", _make_shortest_first, settings=ShortestFirstSettings)
-    registry.add(ORDERING, "deadline", _make_deadline, settings=DeadlineSettings)
+    registry.add(ORDERING, "shortest_first", _make_shortest_first, settings=RankedSettings)
+    registry.add(ORDERING, "deadline", _make_deadline, settings=RankedSettings)
     registry.add(ORDERING, "fair", _make_fair, settings=FairSettings)
     registry.add(ORDERING, "prefix", _make_prefix, settings=PrefixSettings)
     registry.add(ORDERING, "composed", _make_composed, settings=ComposedSettings)
