@@ -117,7 +117,6 @@ class Runtime:
             max_queue=config.admission.max_queue,
             coordination=self.coordination,
             name=lambda lane: f"lane:{self.keyring.digest('lane', lane)[:32]}",
-            coming_rate=lambda: self.analysis.watch.coming_rate(),  # noqa: PLW0108  (made later)
         )
         self.telemetry.observe(self._lanes.readings)
         self.workers = Workers(self.coordination, self.keeper, self._twins, self._lanes, store=config.store.type)

@@ -98,16 +98,10 @@ def _scheduling(args: Sequence[str], console: Console | None) -> int:
 
 
 def scheduling_tools() -> SchedulingTools:
-    """Return what ``forebay lab scheduling`` works with: the simulator, and the shipped predictors."""
+    """Return what ``forebay lab scheduling`` works with: the simulator, and the shipped predictor of lengths."""
     from ..adapters.lab.scheduling_tools import SchedulingTools
-    from ..policies.forecast.analyzer import ForecastAnalyzer
 
-    return SchedulingTools(
-        play=_play,
-        calibrate=_calibrate,
-        forecast=lambda: ForecastAnalyzer(horizons_s=(1.0,), tenants=0),  # of each tenant nobody asks here
-        length=_length_tools(),
-    )
+    return SchedulingTools(play=_play, calibrate=_calibrate, length=_length_tools())
 
 
 def _play(rows: Sequence[Row], said: Sequence[tuple[float, float]], profile: Profile, setup: Setup) -> Played:
@@ -124,7 +118,6 @@ def _play(rows: Sequence[Row], said: Sequence[tuple[float, float]], profile: Pro
         setup.max_queue,
         setup.timeout_s,
         objectives=setup.objectives,
-        coming=setup.coming,
     )
     return replay(asked, Law(profile.step_s, profile.prefill_s, profile.decode_s, profile.kv_s), _shape(profile), front)
 

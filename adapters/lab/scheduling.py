@@ -12,7 +12,6 @@ from rich.console import Console
 
 from ...middleware.admission.tickets import Objective
 from ...middleware.analysis.facts import Priority
-from ...middleware.analysis.stream import Arrival, StreamFacts
 from ...middleware.config import Config
 from ...middleware.errors import ConfigError, did_you_mean
 from .report import ALL, as_json, write_json
@@ -26,9 +25,8 @@ from .scheduling_traces import read_requests
 from .traces import UNITS, TraceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from ...middleware.analysis.protocols import StreamAnalyzer
     from .scheduling_lengths import Said
     from .scheduling_policies import Contender
     from .scheduling_profile import Profile
@@ -193,7 +191,6 @@ class Replays:
         said: Sequence[Said],
         contender: Contender,
         objectives: Mapping[Priority, Objective],
-        coming: Sequence[float] = (),
     ) -> Played:
         """Return what becomes of requests behind some policies."""
         setup = replace(
@@ -202,27 +199,11 @@ class Replays:
             max_queue=contender.max_queue,
             timeout_s=contender.timeout_s,
             objectives=objectives,
-            coming=coming,
         )
         return self.tools.play(rows, said, self.profile, setup)
 
     def _setup(self) -> Setup:
         return Setup(engines=self.engines, processes=self.processes)
-
-
-def coming_rates(make: Callable[[], StreamAnalyzer], rows: Sequence[Row]) -> list[float]:
-    """Return the forecast of requests a second for the nearest horizon, as it is known at each whole second."""
-    analyzer, found = make(), list[float]()
-    for row in rows:
-        while len(found) < row.at_s:
-            found.append(_forecast(analyzer, float(len(found))))
-        analyzer.arrived(Arrival(row.at_s, row.tenant or "default"))
-    return found
-
-
-def _forecast(analyzer: StreamAnalyzer, now_s: float) -> float:
-    forecasts = analyzer.read(now_s, StreamFacts()).forecasts
-    return forecasts[min(forecasts)].rate if forecasts else 0.0
 
 
 def _measure(
@@ -251,10 +232,9 @@ def _measure(
         lab.engines,
         lab.processes,
     )
-    coming = coming_rates(lab.tools.forecast, rows)
     made: list[dict[str, Any]] = []
     for contender in contenders:
-        played = lab.play(rows, said, contender, objectives, coming)
+        played = lab.play(rows, said, contender, objectives)
         found = rows_of(scene, contender.name, played, options.by)
         collect(drawn, scene, contender.name, played, next(row["goodput"] for row in found if row["tenant"] == ALL))
         made += found

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from ...middleware.admission.protocols import Limit, Ordering, Shedding
     from ...middleware.admission.tickets import Objective
-    from ...middleware.analysis.protocols import StreamAnalyzer
     from ...middleware.records import JsonObject
     from .length import LengthTools
     from .scheduling_profile import Profile, Stayed
@@ -146,7 +145,6 @@ class Setup:
     Attributes:
         make: makes the policies of one queue; None: nothing stands there.
         max_queue, timeout_s: of each queue; None and infinite for no bound.
-        coming: the forecast of requests a second at each whole second.
     """
 
     make: Callable[[], tuple[Ordering, Limit, Shedding | None]] | None = None
@@ -155,7 +153,6 @@ class Setup:
     max_queue: int | None = None
     timeout_s: float = math.inf
     objectives: Mapping[Priority, Objective] = field(default_factory=dict[Priority, "Objective"])
-    coming: Sequence[float] = ()
 
 
 class Play(Protocol):
@@ -215,11 +212,9 @@ class SchedulingTools:
     Attributes:
         play: simulates.
         calibrate: fits a profile to what became of requests; the given one says what is known of the engine.
-        forecast: makes the analyzer that forecasts the load.
         length: predicts answers' lengths from prompts.
     """
 
     play: Play
     calibrate: Callable[[Sequence[Stayed], Profile], Calibrated]
-    forecast: Callable[[], StreamAnalyzer]
     length: LengthTools

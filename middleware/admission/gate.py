@@ -87,7 +87,6 @@ class Gate:
     Args:
         shedding: who is refused beyond `max_queue`.
         max_queue: waiting requests beyond which new ones are refused.
-        coming_rate: the forecast of requests a second.
     """
 
     def __init__(
@@ -98,9 +97,8 @@ class Gate:
         *,
         max_queue: int,
         clock: Callable[[], float] = monotonic,
-        coming_rate: Callable[[], float | None] = lambda: None,
     ) -> None:
-        self._queue = AdmissionQueue(ordering, limit, shedding, coming_rate=coming_rate)
+        self._queue = AdmissionQueue(ordering, limit, shedding)
         self._limit = limit
         self._max_queue = max_queue
         self.clock = clock

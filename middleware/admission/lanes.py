@@ -48,7 +48,6 @@ class Lanes:
         max_queue: waiting requests beyond which new ones are refused, in each lane.
         coordination: through which several workers share a limit, or learn how to divide it.
         name: makes a lane's name for other workers.
-        coming_rate: the forecast of requests a second, of all lanes together.
     """
 
     def __init__(
@@ -60,9 +59,7 @@ class Lanes:
         name: Callable[[str], str] = str,
         most: int = MOST,
         clock: Callable[[], float] = monotonic,
-        coming_rate: Callable[[], float | None] = lambda: None,
     ) -> None:
-        self._coming_rate = coming_rate
         self._make = make
         self._max_queue = max_queue
         self._coordination = coordination
@@ -159,9 +156,8 @@ class Lanes:
                 *policies,
                 max_queue=self._max_queue,
                 clock=self._clock,
-                coming_rate=self._coming_rate,
             )
-        gate = Gate(*policies, max_queue=self._max_queue, clock=self._clock, coming_rate=self._coming_rate)
+        gate = Gate(*policies, max_queue=self._max_queue, clock=self._clock)
         _fit(gate, roster)
         return gate
 

@@ -12,6 +12,7 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from ..analysis.facts import Priority
@@ -20,7 +21,7 @@ from .tickets import Load, Refusal, Waiting
 from .usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from .protocols import Limit, Ordering, Shedding
     from .tickets import Served, Ticket
@@ -49,7 +50,6 @@ class AdmissionQueue:
 
     Args:
         shedding: who is refused; None: nobody is.
-        coming_rate: the forecast of requests a second that limits are told of.
 
     Attributes:
         bound: this worker's part of the limit, None for all of it.
@@ -61,13 +61,10 @@ class AdmissionQueue:
         ordering: Ordering,
         limit: Limit,
         shedding: Shedding | None = None,
-        *,
-        coming_rate: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._ordering = ordering
         self._limit = limit
         self._shedding = shedding
-        self._coming_rate = coming_rate
         self._accounts = ordering if isinstance(ordering, Accounting) else None
         self._steered = limit if isinstance(limit, Steered) else None
         self._inside: dict[str, _Inside] = {}
@@ -78,6 +75,10 @@ class AdmissionQueue:
         self._requests = dict.fromkeys(Priority, 0)
         self._tokens = dict.fromkeys(Priority, 0.0)
         self._classes = dict.fromkeys(Priority, 0)
+        # what policies see of these: to be read only, and always as of now
+        self._inside_by_class: Mapping[Priority, int] = MappingProxyType(self._classes)
+        self._waiting_by_class: Mapping[Priority, int] = MappingProxyType(self._requests)
+        self._tokens_by_class: Mapping[Priority, float] = MappingProxyType(self._tokens)
         self._tenants: dict[str, tuple[int, float]] = {}
         self._prompts = 0
         self._reserved = 0.0
@@ -104,9 +105,8 @@ class AdmissionQueue:
             self._reserved,
             self._prefilling,
             self._prefilling_tokens,
-            self._classes,
+            self._inside_by_class,
             now_s,
-            self._coming_rate(),
         )
 
     def waits(self, ticket_id: str) -> bool:
@@ -285,7 +285,8 @@ class AdmissionQueue:
             self._tenants.pop(ticket.tenant, None)
 
     def _seen_by(self, ticket: Ticket, now_s: float) -> Waiting:
-        return Waiting(self.load(now_s), self._requests, self._tokens, *self._tenants.get(ticket.tenant, (0, 0.0)))
+        of_tenant = self._tenants.get(ticket.tenant, (0, 0.0))
+        return Waiting(self.load(now_s), self._waiting_by_class, self._tokens_by_class, *of_tenant)
 
     def _victim(self, ticket: Ticket, waiting: Waiting) -> Ticket | None:
         if self._shedding is None:

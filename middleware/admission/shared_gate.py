@@ -49,9 +49,8 @@ class SharedGate(Gate):
         *,
         max_queue: int,
         clock: Callable[[], float] = monotonic,
-        coming_rate: Callable[[], float | None] = lambda: None,
     ) -> None:
-        super().__init__(ordering, limit, shedding, max_queue=max_queue, clock=clock, coming_rate=coming_rate)
+        super().__init__(ordering, limit, shedding, max_queue=max_queue, clock=clock)
         self._name = name
         self._total = places
         self._coordination = coordination

@@ -93,7 +93,6 @@ class Load:
         prefilling, prefilling_tokens: streams inside that have had no token yet, and their prompts.
         classes: how many are inside, by priority class.
         now_s: when this was so.
-        coming_rate: requests a second that are forecast for the next seconds, None where nobody says.
     """
 
     inflight: int
@@ -104,7 +103,6 @@ class Load:
     prefilling_tokens: int = 0
     classes: Mapping[Priority, int] = field(default_factory=_nobody)
     now_s: float = 0.0
-    coming_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

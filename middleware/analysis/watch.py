@@ -55,11 +55,6 @@ class StreamWatch:
         for guard, part in self._parts:
             guard.run(partial(part.arrived, arrival), NoneType)
 
-    def coming_rate(self) -> float | None:
-        """Return the requests a second that are forecast for the nearest horizon, None where nobody says."""
-        forecasts = self.facts().forecasts
-        return forecasts[min(forecasts)].rate if forecasts else None
-
     def facts(self) -> StreamFacts:
         """Return what is known about the stream, at most a second old."""
         now = self._clock()

@@ -40,7 +40,6 @@ class QueueGate:
 
     Attributes:
         refused: why each job that was refused was, by its number.
-        now_s: the time of the last thing it was told.
     """
 
     def __init__(
@@ -54,7 +53,6 @@ class QueueGate:
     ) -> None:
         self.queue = queue
         self.refused: dict[int, str] = {}
-        self.now_s = 0.0
         self._tickets = tickets
         self._outputs = outputs
         self._max_queue = max_queue
@@ -67,7 +65,6 @@ class QueueGate:
 
     def arrived(self, job: int, now_s: float) -> None:
         """Note that a job has come."""
-        self.now_s = now_s
         ticket = self._known[job] = self._tickets[job]
         if self._max_queue is not None and len(self.queue) >= self._max_queue and self.queue.would_wait(ticket, now_s):
             self._refuse(job, "queue_full")
@@ -84,7 +81,6 @@ class QueueGate:
 
     def take(self, now_s: float) -> int | None:
         """Return the job that enters now, None where nobody may."""
-        self.now_s = now_s
         for ticket, refusal in self.queue.put_out(now_s):
             self._refuse(int(ticket.id), refusal.reason)
         while self._due and self._due[0][0] <= now_s:
@@ -104,13 +100,11 @@ class QueueGate:
 
     def first_token(self, job: int, now_s: float) -> None:
         """Note a job's first token."""
-        self.now_s = now_s
         self._first[job] = now_s
         self.queue.first_token(str(job), now_s)
 
     def ended(self, job: int, now_s: float) -> None:
         """Note a job's end."""
-        self.now_s = now_s
         ticket = self._known.pop(job)
         self.queue.exit(ticket.id, now_s)
         times = (self._entered.pop(job), self._first.pop(job, None), now_s)

@@ -57,7 +57,6 @@ class Front:
         engines, processes: how many there are, at least 1.
         max_queue, timeout_s: of each queue, as the asyncio gate has them; None and infinite for no bound.
         objectives: by priority class.
-        coming: the forecast of requests a second at each whole second; empty for none.
     """
 
     make: Callable[[], Policies] | None = None
@@ -66,7 +65,6 @@ class Front:
     max_queue: int | None = None
     timeout_s: float = math.inf
     objectives: Mapping[Priority, Objective] = field(default_factory=dict[Priority, Objective])
-    coming: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,20 +214,12 @@ class _Processes:
         if front.make is None:
             raise ValueError("replay: without policies there is no queue")
         ordering, limit, shedding = front.make()
-        gate: QueueGate
-
-        def coming() -> float | None:
-            if not front.coming:
-                return None
-            return front.coming[min(int(gate.now_s), len(front.coming) - 1)] / front.processes
-
-        queue = AdmissionQueue(ordering, limit, shedding, coming_rate=coming)
+        queue = AdmissionQueue(ordering, limit, shedding)
         if front.processes > 1 and isinstance(limit, Divisible):
             places, rest = divmod(limit.places, front.processes)
             queue.bound = max(1, places + (rank < rest))
         tickets = _Tickets(asked, lane, front, lambda: queue.inside)
-        gate = QueueGate(queue, tickets, outputs, max_queue=front.max_queue, timeout_s=front.timeout_s)
-        return gate
+        return QueueGate(queue, tickets, outputs, max_queue=front.max_queue, timeout_s=front.timeout_s)
 
 
 def _usual(asked: Sequence[Asked], law: Law, shape: Shape) -> Lane:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from forebay.adapters.lab.command import run as run_lab
 from forebay.adapters.lab.length_measure import kendall
-from forebay.adapters.lab.scheduling import coming_rates, run
+from forebay.adapters.lab.scheduling import run
 from forebay.adapters.lab.scheduling_lengths import noisy
 from forebay.adapters.lab.scheduling_policies import DIRECT, find_policies, shipped
 from forebay.adapters.lab.scheduling_profile import BUILT_IN, DEFAULT
@@ -154,7 +154,7 @@ def test_the_real_predictor_where_there_is_text(tmp_path: Path) -> None:
         return tools.play(rows, said, profile, setup)
 
     blind = type(tools.length)(tools.length.predictor, None, tools.length.analyzer, tools.length.classifiers)
-    listening = type(tools)(play, tools.calibrate, tools.forecast, blind)
+    listening = type(tools)(play, tools.calibrate, blind)
     out = io.StringIO()
     words = [str(path), "--rho", "own", "--policy", "fcfs+none"]
     assert run(listening, words, Console(file=out, width=100)) == 0
@@ -175,15 +175,6 @@ def test_noise_is_as_strong_as_it_is_said_to_be(tau: float) -> None:
     )
     assert noisy(rows, tau, 7) == said
     assert noisy(rows[:5], 1.0, 7) == [(row.output, row.output) for row in rows[:5]]
-
-
-def test_the_forecast_knows_nothing_of_what_comes() -> None:
-    rows = [Row(at / 4, 1, 1) for at in range(200)]
-    rates = coming_rates(lab.scheduling_tools().forecast, rows)
-    assert len(rates) == 50
-    assert rates[40] == pytest.approx(4.0, rel=0.1)
-    sudden = [*rows[:100], *(Row(25.0 + at / 400, 1, 1) for at in range(400))]
-    assert coming_rates(lab.scheduling_tools().forecast, sudden)[:25] == rates[:25]
 
 
 def test_the_picture(trace: Path, tmp_path: Path) -> None:

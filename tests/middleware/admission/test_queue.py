@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,6 +86,8 @@ def test_the_load_counts_what_is_inside() -> None:
     assert (load.inflight, load.queued, load.inflight_tokens, load.reserved_tokens) == (2, 1, 20, 30.0)
     assert (load.prefilling, load.prefilling_tokens, load.now_s) == (1, 10, 4.0)
     assert (load.classes[Priority.STANDARD], load.classes[Priority.BATCH]) == (1, 1)
+    with pytest.raises(TypeError):
+        load.classes[Priority.BATCH] = 7  # type: ignore[index]
     queue.first_token("a", 4.0)
     queue.first_token("a", 4.0)
     assert (queue.load(4.0).prefilling, queue.load(4.0).prefilling_tokens) == (0, 0)

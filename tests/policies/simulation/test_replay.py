@@ -167,23 +167,6 @@ def test_idle_time_with_work_waiting_is_what_the_queue_itself_measures() -> None
     assert meter.seconds == pytest.approx(max(course.ended_s or 0.0 for course in courses))
 
 
-def test_the_forecast_reaches_the_limit_divided_among_processes() -> None:
-    rates: list[float | None] = []
-
-    class Listening(NoLimit):
-        """Notes the forecast."""
-
-        def admits(self, ticket: Ticket, load: object) -> bool:
-            """Return True."""
-            assert ticket
-            rates.append(getattr(load, "coming_rate", None))
-            return True
-
-    jobs = [Asked(0.5, 10, 5), Asked(1.5, 10, 5), Asked(7.0, 10, 5)]
-    replay(jobs, LAW, SHAPE, Front(lambda: (FCFS(), Listening(), None), processes=2, coming=[4.0, 6.0]))
-    assert set(rates) == {2.0, 3.0}
-
-
 def test_shared_prompts_are_found_in_the_cache() -> None:
     names = tuple(range(6))
     jobs = [Asked(0.0, 100, 5, names), Asked(3.0, 100, 5, names)]
