@@ -43,6 +43,7 @@ SYSTEMS: Final = ("Answer in one short sentence.", "You are a librarian. Answer 
 CHAT: Final = "/v1/chat/completions"
 STOP: Final = [".", ",", "\n"]
 """The first clause: what is cut at its longest is neither kept nor shared."""
+CASES: Final = ("direct", "direct again", "proven", "similar", "killed")
 SLOTS: Final = 4
 COUNTERS: Final = {
     "tokens_read": "llamacpp:prompt_tokens_total",
@@ -213,7 +214,7 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         source.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         base: dict[str, str] = {}
         asyncio.run(direct(url, lines[:SLOTS], SLOTS))  # warms the engine up
-        for case in ("direct", "direct again"):
+        for case in [case for case in ("direct", "direct again") if case in args.cases]:
             before, began = counters(url), time.perf_counter()
             found = asyncio.run(direct(url, lines, args.at_once))
             said = {line["custom_id"]: text for line, text in zip(lines, found, strict=True)}
@@ -221,7 +222,7 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
             rows.append(
                 row_of(case, lines, said, len(found), base, **_figures(url, before, began), engine_calls=len(lines))
             )
-        for accept in ("proven", "similar"):
+        for accept in [accept for accept in ("proven", "similar") if accept in args.cases]:
             run = Run(folder / accept, url, source, args.at_once, accept)
             before, began = counters(url), time.perf_counter()
             done = run.finish()
@@ -230,14 +231,15 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
                 row_of(f"batch --accept {accept}", lines, texts_of(done), len(done), base, **figures, **_said(run))
             )
             console.print(run.said, markup=False, highlight=False)
-        run = Run(folder / "killed", url, source, args.at_once, "proven")
-        before, began = counters(url), time.perf_counter()
-        done_at = [run.kill_at(at) for at in sorted(rng.sample(range(1, len(lines)), 3))]
-        done = run.finish()
-        figures = _figures(url, before, began)
-        assert [line["custom_id"] for line in done] == [line["custom_id"] for line in lines]
-        case = f"SIGKILL at {', '.join(map(str, done_at))}"
-        rows.append(row_of(case, lines, texts_of(done), len(done), base, **figures, **_said(run)))
+        if "killed" in args.cases:
+            run = Run(folder / "killed", url, source, args.at_once, "proven")
+            before, began = counters(url), time.perf_counter()
+            done_at = [run.kill_at(at) for at in sorted(rng.sample(range(1, len(lines)), 3))]
+            done = run.finish()
+            figures = _figures(url, before, began)
+            assert [line["custom_id"] for line in done] == [line["custom_id"] for line in lines]
+            case = f"SIGKILL at {', '.join(map(str, done_at))}"
+            rows.append(row_of(case, lines, texts_of(done), len(done), base, **figures, **_said(run)))
     fastest = min(row["seconds"] for row in rows if row["case"].startswith("direct"))
     for row in rows:
         row["ratio"] = round(row["seconds"] / fastest, 3)
@@ -271,8 +273,11 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=SLOTS, help="requests in flight, of both")
     parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cases", type=lambda text: text.split(","), default=list(CASES), help="some of the rows")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    if "direct" not in args.cases or set(args.cases) - set(CASES):
+        parser.error(f"--cases needs direct, and some of {', '.join(CASES[1:])}")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     console = Console(width=150)
     rows = measure(args, console)
