@@ -226,7 +226,7 @@ def _until_ready(url: str) -> None:
 
 def _drained(engine: str) -> None:
     """Wait until the engine has nothing left to do of the last run."""
-    ends = time.monotonic() + 180
+    ends = time.monotonic() + 300
     while time.monotonic() < ends:
         text = httpx.get(f"{engine}/metrics", timeout=5, trust_env=False).text
         left = [
@@ -237,6 +237,7 @@ def _drained(engine: str) -> None:
         if left and all(float(line.split()[1]) == 0 for line in left):
             return
         time.sleep(0.5)
+    raise SystemExit("the engine still works on what the last rate left; give it fewer --seconds")
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ..errors import ShedError
 from .protocols import Divisible
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .protocols import Limit, Ordering, Shedding
     from .tickets import Load, Ticket
     from .usage import Usage
-
-_FULL: Final = Refusal("queue_full")
 
 
 class Lease:
@@ -98,9 +96,8 @@ class Gate:
         max_queue: int,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._queue = AdmissionQueue(ordering, limit, shedding)
+        self._queue = AdmissionQueue(ordering, limit, shedding, max_queue=max_queue)
         self._limit = limit
-        self._max_queue = max_queue
         self.clock = clock
         self._futures: dict[str, asyncio.Future[Exception | None]] = {}
         self._waker: asyncio.TimerHandle | None = None
@@ -142,13 +139,13 @@ class Gate:
         Raises:
             ShedError: the queue is full, or the shedding policy refuses it.
         """
-        refused = self._refusal(ticket)
+        refused = self._queue.refusal(ticket, self.clock())
         if refused is not None:
             raise _shed(refused)
 
     def has_room(self, ticket: Ticket) -> bool:
         """Return whether a ticket that came now would be let in or could wait."""
-        return self._refusal(ticket) is None
+        return self._queue.refusal(ticket, self.clock()) is None
 
     async def acquire(self, ticket: Ticket, timeout_s: float) -> Lease:
         """Wait for a lease; being cancelled takes the ticket out of the queue.
@@ -162,8 +159,6 @@ class Gate:
             Exception: whatever a broken policy raised.
         """
         arrived = self.clock()
-        if self._full(ticket):
-            raise _shed(_FULL)
         place, gone = self._queue.arrive(ticket, arrived)
         for victim, refusal in gone:
             self._refuse(victim.id, refusal)
@@ -216,12 +211,6 @@ class Gate:
             if isinstance(error, TimeoutError):
                 raise ShedError("queue_timeout", status=429, retry_after_s=max(1, int(timeout_s / 2))) from None
             raise
-
-    def _refusal(self, ticket: Ticket) -> Refusal | None:
-        return _FULL if self._full(ticket) else self._queue.refusal(ticket, self.clock())
-
-    def _full(self, ticket: Ticket) -> bool:
-        return len(self._queue) >= self._max_queue and self._queue.would_wait(ticket, self.clock())
 
     def _leave(self, ticket: Ticket, future: asyncio.Future[Exception | None]) -> None:
         self._futures.pop(ticket.id, None)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .tickets import Served, Ticket
 
 _STALE_DUES: Final = 64
+FULL: Final = Refusal("queue_full")
 
 
 class Place(Enum):
@@ -50,6 +51,7 @@ class AdmissionQueue:
 
     Args:
         shedding: who is refused; None: nobody is.
+        max_queue: waiting ones beyond which new ones are refused, whoever they are; None for as many as come.
 
     Attributes:
         bound: this worker's part of the limit, None for all of it.
@@ -61,8 +63,11 @@ class AdmissionQueue:
         ordering: Ordering,
         limit: Limit,
         shedding: Shedding | None = None,
+        *,
+        max_queue: int | None = None,
     ) -> None:
         self._ordering = ordering
+        self._max_queue = max_queue
         self._limit = limit
         self._shedding = shedding
         self._accounts = ordering if isinstance(ordering, Accounting) else None
@@ -119,8 +124,11 @@ class AdmissionQueue:
 
     def refusal(self, ticket: Ticket, now_s: float) -> Refusal | None:
         """Return why a ticket that came now would be refused, None where it would be let in, could wait, or others gave way."""
-        if self._shedding is None or not self.would_wait(ticket, now_s):
+        full = self._is_full()
+        if (not full and self._shedding is None) or not self.would_wait(ticket, now_s):
             return None
+        if full or self._shedding is None:
+            return FULL
         waiting = self._seen_by(ticket, now_s)
         refused = self._shedding.refuse(ticket, waiting)
         return None if refused is None or self._victim(ticket, waiting) is not None else refused
@@ -134,6 +142,8 @@ class AdmissionQueue:
         if not self.would_wait(ticket, now_s):
             self._enter(ticket, now_s)
             return Place.INSIDE, []
+        if self._is_full():
+            return FULL, []
         gone: list[tuple[Ticket, Refusal]] = []
         if self._shedding is not None:
             waiting = self._seen_by(ticket, now_s)
@@ -232,6 +242,9 @@ class AdmissionQueue:
         """Forget all who wait."""
         for ticket_id in list(self._where):
             self.leave(ticket_id, now_s)
+
+    def _is_full(self) -> bool:
+        return self._max_queue is not None and len(self._where) >= self._max_queue
 
     def _fits(self, ticket: Ticket, now_s: float) -> bool:
         bounded = self.bound is not None and len(self._inside) >= self.bound

@@ -35,8 +35,7 @@ class QueueGate:
     Args:
         tickets: one a job, in the jobs' order; each is its job's number as text by `id`, and came at its `enqueued_s`.
         outputs: tokens that each job really makes, told to the policies when it has ended.
-        max_queue: waiting ones beyond which new ones are refused, None for as many as come; `timeout_s`: how long one may wait.
-            Both as the asyncio gate has them.
+        timeout_s: how long one may wait, as the asyncio gate has it.
 
     Attributes:
         refused: why each job that was refused was, by its number.
@@ -48,14 +47,12 @@ class QueueGate:
         tickets: Tickets,
         outputs: Outputs,
         *,
-        max_queue: int | None = None,
         timeout_s: float = math.inf,
     ) -> None:
         self.queue = queue
         self.refused: dict[int, str] = {}
         self._tickets = tickets
         self._outputs = outputs
-        self._max_queue = max_queue
         self._timeout_s = timeout_s
         self._due: deque[tuple[float, int]] = deque()  # all wait equally long, so the first to come is the first to go
         self._known: dict[int, Ticket] = {}
@@ -66,9 +63,6 @@ class QueueGate:
     def arrived(self, job: int, now_s: float) -> None:
         """Note that a job has come."""
         ticket = self._known[job] = self._tickets[job]
-        if self._max_queue is not None and len(self.queue) >= self._max_queue and self.queue.would_wait(ticket, now_s):
-            self._refuse(job, "queue_full")
-            return
         place, gone = self.queue.arrive(ticket, now_s)
         for victim, refusal in gone:
             self._refuse(int(victim.id), refusal.reason)

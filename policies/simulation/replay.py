@@ -214,12 +214,12 @@ class _Processes:
         if front.make is None:
             raise ValueError("replay: without policies there is no queue")
         ordering, limit, shedding = front.make()
-        queue = AdmissionQueue(ordering, limit, shedding)
+        queue = AdmissionQueue(ordering, limit, shedding, max_queue=front.max_queue)
         if front.processes > 1 and isinstance(limit, Divisible):
             places, rest = divmod(limit.places, front.processes)
             queue.bound = max(1, places + (rank < rest))
         tickets = _Tickets(asked, lane, front, lambda: queue.inside)
-        return QueueGate(queue, tickets, outputs, max_queue=front.max_queue, timeout_s=front.timeout_s)
+        return QueueGate(queue, tickets, outputs, timeout_s=front.timeout_s)
 
 
 def _usual(asked: Sequence[Asked], law: Law, shape: Shape) -> Lane:
