@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import semconv
 from .analysis.stream import Savings
-from .batch_checks import Care, RefusedAnswerError, bodies_of, is_failure
+from .batch_checks import Care, RefusedAnswerError, is_failure
+from .batch_parts import share
 from .batch_report import Batch, Tally, shown
 from .errors import ShedError
 from .pipeline import Reply
@@ -284,7 +285,7 @@ class BatchRun:
                 answer = await self._engine.complete(flight.request, self._pipeline.enter(flight))
                 label = self._care.label(flight.request, answer)
                 if not self._care.asks_again(flight.request, label, attempt):
-                    _share(flight, answer)
+                    share(flight, answer)
                     flight.answered(answer)
                     return answer, label
             except Exception as error:
@@ -334,13 +335,3 @@ class _Turn:
         if self.held:
             self.held = False
             self._places.release()
-
-
-def _share(flight: Flight, answer: Answer) -> None:
-    """Give each part of a flight its part of the answer, so that it is kept on its own."""
-    bodies = bodies_of(answer)
-    if len(bodies) != len(flight.parts) or not bodies:
-        return
-    each, rest = divmod(answer.input_tokens, len(bodies))
-    for at, (part, body) in enumerate(zip(flight.parts, bodies, strict=True)):
-        part.answer = Answer(body, each + (at < rest))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from .batch_parts import bodies_of
 from .errors import AdapterError, EngineError, ShedError
-from .narrow import is_array, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,12 +96,6 @@ class Care:
 def is_failure(label: str) -> bool:
     """Return whether an answer with this label is none."""
     return _severity(label) > 1
-
-
-def bodies_of(answer: Answer) -> Sequence[Any]:
-    """Return the bodies of an answer in several parts, [] where it has none."""
-    parts: Any = answer.body.get("parts") if is_object(answer.body) else None
-    return parts if is_array(parts) else []
 
 
 def reason_of(error: Exception) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .analysis.strategies import Choice
     from .records import Answer, Entry, Key, Lookup, Request, Vector
     from .similar import Considered
+    from .twins import Live
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ class Flight:
         vector: the question's vector, once somebody had it made; `context_vector` is its reading's.
         considered: what the semantic tier decided, where it judged a candidate.
         follows: a request in flight that asks the same in other words, and the verdict on it.
+        live: the call of an equal request that this one reads along, None where it does not.
         audit_share: the probability with which this hit was held out to be computed all the same; None where it was not.
         parts: of a batch, one a message; empty for all other requests.
         lane: the deployment whose queue it was last let through; `used`: the lease of the last attempt, given back or not.
@@ -73,6 +75,7 @@ class Flight:
         self.context_vector: Vector | None = None
         self.considered: Considered | None = None
         self.follows: Considered | None = None
+        self.live: Live | None = None
         self.audit_share: float | None = None
         self.parts: list[Part] = []
         self.saved_usd = 0.0
@@ -132,6 +135,26 @@ class Flight:
     def served_by(self, hit: Hit) -> None:
         """A twin's answer arrived after the lookup had missed."""
         self._take(hit)
+
+    def reads(self, live: Live) -> None:
+        """It reads along what an equal request computes."""
+        self.live = live
+        self.status = CacheStatus.INFLIGHT
+
+    def reads_no_more(self) -> None:
+        """What it read along failed before there was anything to read: it computes for itself."""
+        self.live = None
+        self.alone = True
+        self.status = CacheStatus.MISS
+
+    def takes_over(self, other: Flight) -> None:
+        """What it read along is its own from now on: the other one has left."""
+        self.release()
+        self.lease, other.lease = other.lease, None
+        self.used, other.used = other.used, None
+        self.engine_span, other.engine_span = other.engine_span, INVALID_SPAN
+        self.entered_s, self.first_token_s = other.entered_s, other.first_token_s
+        self.status = CacheStatus.MISS
 
     def withdrawn(self, reason: str) -> None:
         """The request was edited since it was looked up: no hit and no twin's answer is for it."""

@@ -16,6 +16,7 @@ import math
 import os
 import secrets
 import unicodedata
+from array import array
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import ConfigError
@@ -203,10 +204,11 @@ def make_key(request: Request, keyring: Keyring, reading: Reading = UNREAD, *, e
         context = keyring.digest("reading/1", leaning) if leaning else ""
     else:
         context = keyring.digest("context/1", canonical_json(earlier))
+    read = (array("q", request.token_ids).tobytes(),) if request.token_ids else ()
     return Key(
         scope=scope,
         context=context,
-        exact=keyring.digest("exact/1", scope, context, question),
+        exact=keyring.digest("exact/1", scope, context, question, *read),
         text=question,
         reading=leaning,
     )

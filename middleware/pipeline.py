@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from opentelemetry.trace import INVALID_SPAN
 
 from . import semconv
 from .answer_values import answer_values
-from .chat import Assembler, replay
+from .batch_parts import share
+from .chunks import ChunkSource, replayed, wants_usage
 from .errors import ShedError
 from .flight import Flight
-from .narrow import is_object
+from .generation import LeaderFailedError
 from .records import CacheStatus, Ending, Hit, JsonObject, Mode
+from .run import RunStop
 from .sharing import Sharing
 from .telemetry import annotate, end_span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from opentelemetry.context import Context
 
@@ -31,16 +36,18 @@ if TYPE_CHECKING:
     from .analysis.facts import RequestFacts
     from .analyze import AnalyzeStop
     from .config import Config
+    from .generation import Source
     from .keys import Keyring
     from .lookup import LookupStop
     from .modes import Modes
     from .protocols import Engine
-    from .records import Key, Lookup, Request
+    from .records import Answer, Key, Lookup, Request
     from .settle import SettleStop
     from .telemetry import Telemetry
     from .twins import Twins
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,7 @@ class Pipeline:
         self.telemetry = stops.telemetry
         self.gate = stops.gate
         self.inflight = 0
+        self._run = RunStop(self._sharing, stops.telemetry, enter=self.enter, finish=self.finish)
 
     def begin(self, request: Request, parent: Context | None = None) -> Flight:
         """Start a flight. From here on it must be finished; the deadline does it where nobody does."""
@@ -156,14 +164,15 @@ class Pipeline:
             except Exception as error:  # fail open, as in `admit`
                 self.telemetry.dependency_error("admission", type(error).__name__)
 
-    async def admit(self, flight: Flight, lane: str = "") -> Hit | None:
+    async def admit(self, flight: Flight, lane: str = "", *, form: str | None = None) -> Hit | None:
         """Stop 3: wait for a twin's answer or for a lease. Called again for every attempt.
 
         Args:
             lane: the deployment it goes to; each has a queue and a limit of its own.
+            form: of the answer, where this request could read an equal one's while it is computed: see `Source`.
 
         Returns:
-            The hit to serve, None where the engine must be asked.
+            The hit to serve, None where the engine must be asked, or an equal request's call be read: `run` does either.
 
         Raises:
             ShedError: the queue is full, or the wait took too long.
@@ -174,7 +183,7 @@ class Pipeline:
         came_s = self._clock()
         try:
             annotate(span, {semconv.QUEUE_DEPTH: self.gate.of(lane).load.queued})
-            if await self._sharing.join(flight):
+            if await self._sharing.join(flight, form):
                 annotate(span, {semconv.ADMISSION_OUTCOME: "twin"})
                 return flight.hit
             flight.release()
@@ -212,6 +221,38 @@ class Pipeline:
         flight.entered(self.telemetry.engine_span(flight.span, flight.request.model, provider=provider))
         return self.telemetry.inject(flight.engine_span, flight.span)
 
+    async def run(self, flight: Flight, source: Source[T], lane: str = "") -> AsyncGenerator[T, None]:
+        """Stop 4: yield what the engine does, or what it does for an equal request. Closing it ends the flight; its end does, too.
+
+        Args:
+            source: the call; opened only where there is no other to read along.
+            lane: as for `admit`.
+
+        Raises:
+            ShedError: the call it read along failed at once, and there is no room for its own.
+            Exception: whatever the engine raised.
+        """
+        if flight.live is not None:
+            try:
+                async with aclosing(self._run.follow(flight)) as pieces:
+                    async for piece in pieces:
+                        yield cast("T", piece)
+                return
+            except LeaderFailedError:
+                flight.reads_no_more()
+            await self._again(flight, lane)
+        async with aclosing(self._run.lead(flight, source)) as led:
+            async for piece in led:
+                yield piece
+
+    async def _again(self, flight: Flight, lane: str) -> None:
+        """Let a flight in that had followed another's call in vain."""
+        try:
+            await self.admit(flight, lane)
+        except BaseException as error:
+            self.finish(flight, Ending.FAILED if isinstance(error, Exception) else Ending.CANCELLED)
+            raise
+
     def finish(self, flight: Flight, ending: Ending) -> None:
         """The call is over: give everything back and settle in the background. Idempotent."""
         if not flight.ended(ending):
@@ -248,12 +289,11 @@ class Pipeline:
             hit = await self.admit(flight)
             if hit is not None:
                 return self._from_cache(flight, hit)
-            headers = self.enter(flight)
             if request.stream:
-                chunks = self._live(flight, engine, headers)
+                chunks = self._chunks(flight, engine)
                 await anext(chunks)
                 return Reply(request.id, flight.status, chunks=chunks)
-            answer = await engine.complete(request, headers)
+            answer = await engine.complete(request, self.enter(flight))
             flight.answered(answer)
             self.finish(flight, Ending.COMPLETE)
             return Reply(request.id, flight.status, body=answer.body)
@@ -263,6 +303,25 @@ class Pipeline:
         except BaseException:
             self.finish(flight, Ending.FAILED)
             raise
+
+    async def remember(self, request: Request, answer: Answer, *, age_s: float = 0.0) -> str:
+        """Keep an answer that was computed elsewhere, where one that is computed now would be kept.
+
+        It is no request: nothing is looked up, queued or asked, and nothing is counted but its strategy and the write.
+
+        Args:
+            age_s: how long ago it was computed, at least 0; it expires so much sooner.
+
+        Returns:
+            "" where it is kept, else a label: why not as of any answer, or ``already_kept``, ``expired`` or ``error``.
+        """
+        mode = self._stops.modes.of(request)
+        flight = Flight(request, mode, INVALID_SPAN, now_s=self._clock() - age_s)  # what was forgotten since counts
+        self.analyze(flight)
+        share(flight, answer)
+        flight.answered(answer)
+        flight.ended(Ending.COMPLETE)
+        return await self._stops.settle.keep(flight, age_s)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for background work of ended flights, at most this long; then cancel what is left."""
@@ -279,45 +338,18 @@ class Pipeline:
         self.finish(flight, Ending.COMPLETE)
         if not flight.request.stream:
             return Reply(flight.request.id, flight.status, body=body)
-        return Reply(flight.request.id, flight.status, chunks=_replay(body, _wants_usage(flight.request)))
+        return Reply(flight.request.id, flight.status, chunks=replayed(body, include_usage=wants_usage(flight.request)))
 
-    async def _live(
-        self, flight: Flight, engine: Engine, headers: Mapping[str, str]
-    ) -> AsyncGenerator[JsonObject, None]:
-        assembler: Assembler | None = Assembler()
-        ending = Ending.CANCELLED
-        with_usage = _wants_usage(flight.request)
-        stream = engine.stream(flight.request, headers)
+    async def _chunks(self, flight: Flight, engine: Engine) -> AsyncGenerator[JsonObject, None]:
+        with_usage = wants_usage(flight.request)
         try:
             yield {}  # taken by `handle`: from here on closing the stream, even unread, ends the flight
-            async for chunk in stream:
-                if flight.first_token():
-                    flight.engine_span.add_event(semconv.EVENT_FIRST_TOKEN)
-                if assembler is not None:
-                    assembler = self._collected(assembler, chunk)
-                if chunk.get("choices") or with_usage:  # engines are always asked for usage: it is what we count
-                    yield chunk
-            if assembler is not None:
-                flight.answered(assembler.answer())
-            ending = Ending.COMPLETE
-        except Exception:
-            ending = Ending.FAILED
-            raise
+            async with aclosing(self.run(flight, ChunkSource(engine, flight.request))) as chunks:
+                async for chunk in chunks:
+                    if chunk.get("choices") or with_usage:  # engines are always asked for usage: it is what we count
+                        yield chunk
         finally:
-            try:
-                close = getattr(stream, "aclose", None)
-                if close is not None:
-                    await close()
-            finally:
-                self.finish(flight, ending)
-
-    def _collected(self, assembler: Assembler, chunk: JsonObject) -> Assembler | None:
-        try:
-            assembler.add(chunk)
-        except Exception as error:  # fail open: a chunk we cannot read goes to the caller, and nothing is kept
-            self.telemetry.dependency_error("stream", type(error).__name__)
-            return None
-        return assembler
+            self.finish(flight, Ending.CANCELLED)  # of one that was closed unread
 
     def _shed(self, flight: Flight, error: ShedError, waited_s: float = 0.0) -> None:
         flight.shed()
@@ -330,13 +362,3 @@ class Pipeline:
             failed = flight.ending not in (None, Ending.COMPLETE)
             error = flight.ending.value if failed and flight.ending is not None else None
             end_span(flight.engine_span, error=error, **answer_values(flight.answer))
-
-
-def _wants_usage(request: Request) -> bool:
-    options = request.params.get("stream_options")
-    return is_object(options) and options.get("include_usage") is True
-
-
-async def _replay(body: JsonObject, include_usage: bool) -> AsyncGenerator[JsonObject, None]:
-    for chunk in replay(body, include_usage=include_usage):
-        yield chunk

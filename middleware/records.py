@@ -90,13 +90,15 @@ class Request:
         params: every other field of the body that can change the answer (tools, temperature, …).
         tenant: who may share answers with whom.
         endpoint: whose format the answer has: ``chat``, ``completions``, ``responses``, ``messages`` (Anthropic's) or
-            ``embeddings``.
+            ``embeddings``; ``tokens``: a prompt of token ids, whose answer has the form of a chat's.
         batch: each message is asked on its own and has an answer of its own (embedding inputs).
         labels: whom the savings are accounted to (``key``, ``team``, …); names and digests, never secrets.
         hints: what the host knows beside `params`, for rules: ``header.NAME`` (lower-cased, without credentials),
             ``body.service_tier`` and ``body.priority``, ``key.NAME`` and ``team.NAME`` (metadata the operator gave them).
         stream: whether the caller wants server-sent events.
         deadline_s: seconds the caller will wait, None where unknown.
+        token_ids: what the engine will read, where the host has made it of the messages: two requests are equal only where
+            these are, too.
     """
 
     id: str
@@ -111,6 +113,7 @@ class Request:
     batch: bool = False
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     hints: Mapping[str, str] = field(default_factory=dict[str, str])
+    token_ids: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

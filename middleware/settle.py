@@ -11,6 +11,8 @@ from dataclasses import replace
 from time import time
 from typing import TYPE_CHECKING, Final
 
+from opentelemetry.trace import INVALID_SPAN
+
 from . import semconv
 from .deadline import within
 from .errors import ForebayError
@@ -18,7 +20,7 @@ from .events import Finished, Stored
 from .forgotten import ForgottenError
 from .modes import narrower
 from .payload import encode_entry
-from .records import Ending, Entry, Hit, Miss, Mode
+from .records import Ending, Entry, Hit, Key, Miss, Mode
 from .telemetry import annotate, end_span
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from .keys import Keyring
     from .observers import ObserverCaller
     from .protocols import AnswerCheck, Expiry
-    from .records import Answer, Key
+    from .records import Answer
     from .similar import SemanticTier
     from .telemetry import Telemetry
     from .twins import Twins
@@ -113,6 +115,36 @@ class SettleStop:
             end_span(span)
             flight.settled.set()
         await self._tell(flight, stored, evicted, duration_s)
+
+    async def keep(self, flight: Flight, age_s: float) -> str:
+        """Keep the answer of a flight that nobody made: see `Pipeline.remember`."""
+        stored: list[Entry] = []
+        evicted: list[Evicted] = []
+        try:
+            entries, reason = await self._candidates(flight)
+            for entry in entries:
+                reason = await self._unwanted(entry, age_s)
+                if not reason:
+                    older = replace(entry, created_s=entry.created_s - age_s, expires_s=entry.expires_s - age_s)
+                    kept, gone, reason = await self._store(flight, older, INVALID_SPAN)
+                    stored.extend([kept] if kept is not None else [])
+                    evicted.extend(gone)
+            self._report(flight, stored, reason, evicted, INVALID_SPAN)
+        except Exception as error:  # fail open: it is computed again
+            self._telemetry.dependency_error("settle", type(error).__name__)
+            reason = "error"
+        await self._changed(stored, evicted)
+        return "" if stored else reason
+
+    async def _unwanted(self, entry: Entry, age_s: float) -> str:
+        """Return why an entry of this age is not to be written, "" where it is."""
+        if not entry.created_s + age_s < entry.expires_s:
+            return "expired"
+        key = Key(entry.scope, entry.context, entry.id, entry.question, entry.reading)
+        try:
+            return "" if await self._keeper.get(key) is None else "already_kept"
+        except (ForebayError, TimeoutError):
+            return "store_error"
 
     @staticmethod
     def _learned(flight: Flight) -> None:
@@ -250,11 +282,15 @@ class SettleStop:
         if self._observers.has("decision_made"):
             for decision in flight.decisions:
                 await fire("decision_made", decision)
-        for entry in stored:
-            await fire("entry_stored", Stored(entry.id, entry.scope, entry.size_bytes, entry.expires_s))
-        for gone in evicted:
-            await fire("entry_evicted", gone)
+        await self._changed(stored, evicted)
         await fire("request_finished", finished(flight, duration_s))
+
+    async def _changed(self, stored: Sequence[Entry], evicted: Sequence[Evicted]) -> None:
+        """Tell the observers what is kept and what is gone."""
+        for entry in stored:
+            await self._observers.fire("entry_stored", Stored(entry.id, entry.scope, entry.size_bytes, entry.expires_s))
+        for gone in evicted:
+            await self._observers.fire("entry_evicted", gone)
 
 
 def finished(flight: Flight, duration_s: float) -> Finished:

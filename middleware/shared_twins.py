@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .keys import Keyring
     from .protocols import Coordination
     from .records import Entry
+    from .twins import Live
 
 log = logging.getLogger(__name__)
 MOST_BYTES: Final = 1 << 20
@@ -58,10 +59,10 @@ class SharedTwins(Twins):
         self._claims: dict[str, str] = {}  # keys that this worker leads among all, and the claims' members
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def join(self, key: str, flight_id: str, timeout_s: float) -> Entry | Turn:
+    async def join(self, key: str, flight_id: str, timeout_s: float, form: str | None = None) -> Entry | Turn | Live:
         """Lead the key's group here and among the workers, or follow; see `Twins.join`."""
         ends = self._monotonic() + timeout_s
-        found = await super().join(key, flight_id, timeout_s)
+        found = await super().join(key, flight_id, timeout_s, form)
         if found is not Turn.LEAD or key in self._claims or not self._coordination.roster().shared:
             return found
         member = str(next(_numbers))

@@ -24,6 +24,7 @@ from .expected import expect
 from .journal import Journal
 from .options import OPENAI, check_paths, config_for, parse, proven_only
 from .reading import Reading, check
+from .refill import MOST, refill
 from .runner import Job, Runner
 from .screen import Screen
 from .totals import Totals
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 ALL_ANSWERED: Final = 0
 SOME_FAILED: Final = 1
 NOT_DONE: Final = 2
+MEMORY: Final = "memory"
+"""The store that ends with its process. In any other an answer is still kept, or it was forgotten or dropped and stays so."""
 
 
 def run(args: Sequence[str], reckon: Reckon, screen: Screen | None = None) -> int:
@@ -152,11 +155,19 @@ class _Command:
                 if not totals.before:
                     await self._expect(runtime, reckon)
                 began = monotonic()
+                if totals.before and self._config.store.type == MEMORY:
+                    await self._refill(runtime, journal)
                 await self._ask(runtime, journal)
         seconds = monotonic() - began
         await asyncio.to_thread(journal.finish, options.out, options.errors)
         self._show.report(totals, seconds, options.out, options.errors)
         return SOME_FAILED if totals.failed else ALL_ANSWERED
+
+    async def _refill(self, runtime: Runtime, journal: Journal) -> None:
+        skip = max(0, self._totals.computed - MOST)
+        with self._show.refilling():
+            kept = await refill(runtime.pipeline, self._plan.reading, self._checked, journal, skip=skip)
+        self._show.refilled(kept)
 
     async def _ask(self, runtime: Runtime, journal: Journal) -> None:
         care = Care(_checks(runtime), self._options.retries)

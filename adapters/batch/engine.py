@@ -62,7 +62,7 @@ class Endpoints:
             return await self._chat.complete(request, headers)
         asked = {"prompt": prompt_of(request)} if request.endpoint == "completions" else {"input": inputs_of(request)}
         body = await self._posted(path, {**request.params, **asked, "model": self._model or request.model}, headers)
-        return _completion(body) if request.endpoint == "completions" else _vectors(body, len(request.messages))
+        return answer_from(request, body)
 
     def stream(self, request: Request, headers: Mapping[str, str]) -> AsyncIterator[JsonObject]:
         """Yield chunks of a chat answer."""
@@ -87,6 +87,17 @@ class Endpoints:
         if not is_object(found):
             raise EngineError("the engine's answer is not a JSON object")
         return found
+
+
+def answer_from(request: Request, body: dict[str, Any]) -> Answer:
+    """Return the answer that a body of OpenAI's API holds; of embeddings as `Endpoints.complete` does.
+
+    Raises:
+        EngineError: it holds none, or one to another request.
+    """
+    if request.endpoint == "chat":
+        return answer_of(body)
+    return _completion(body) if request.endpoint == "completions" else _vectors(body, len(request.messages))
 
 
 def _completion(body: dict[str, Any]) -> Answer:

@@ -44,6 +44,7 @@ class Done:
         reason: why it failed, or what is to be said about the answer; "" for nothing.
         tokens_saved: of an answer that was not computed.
         number: of the line in the input file, from 1.
+        done_s: Unix time at which it was done, None where that was not noted.
     """
 
     index: int
@@ -53,6 +54,7 @@ class Done:
     reason: str = ""
     tokens_saved: int = 0
     number: int = 0
+    done_s: float | None = None
 
 
 class Journal:
@@ -111,6 +113,7 @@ class Journal:
             "reason": done.reason,
             "tokens_saved": done.tokens_saved,
             "number": done.number,
+            "done_s": done.done_s,
             "line": done.line,
         }
         at = self._size
@@ -246,6 +249,7 @@ def _done(record: dict[str, Any]) -> Done:
         reason=record["reason"],
         tokens_saved=record["tokens_saved"],
         number=record["number"],
+        done_s=record.get("done_s"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass
+from time import time
 from typing import TYPE_CHECKING, Final
 
 from ...middleware.batch import BatchRun
@@ -122,7 +123,7 @@ class Runner:
             return
         told = answered(name, line.custom_id, request, outcome.request_id, answer)
         saved, status = member.tokens_saved, outcome.status.value
-        self._done(Done(line.index, told, True, status, member.warning, saved, line.number))
+        self._done(Done(line.index, told, True, status, member.warning, saved, line.number, time()))
 
     def _done(self, done: Done) -> None:
         self._job.journal.add(done)

@@ -106,6 +106,16 @@ class Screen:
         """Say from where it goes on."""
         self._out.print(f"going on     {totals.before:,} of {totals.lines:,} lines were done before")
 
+    @contextmanager
+    def refilling(self) -> Generator[None]:
+        """Show that earlier answers are kept again."""
+        with self._waiting("keeping earlier answers again"):
+            yield
+
+    def refilled(self, kept: int) -> None:
+        """Say how many were."""
+        self._out.print(f"             {plural(kept, 'answer')} of these in the cache again")
+
     def report(self, totals: Totals, seconds: float, out: Path, errors: Path) -> None:
         """Say what became of the batch."""
         run = totals.done - totals.before
@@ -154,10 +164,7 @@ class Screen:
     @contextmanager
     def reckoning(self) -> Generator[None]:
         """Show that what is saved is being reckoned."""
-        if self._err.is_terminal:
-            with self._err.status("reckoning what it saves"):
-                yield
-        else:
+        with self._waiting("reckoning what it saves"):
             yield
 
     @contextmanager
@@ -177,6 +184,14 @@ class Screen:
         with bar:
             task = bar.add_task("running", total=totals.lines, completed=totals.done)
             yield lambda: bar.update(task, completed=totals.done)
+
+    @contextmanager
+    def _waiting(self, what: str) -> Generator[None]:
+        if self._err.is_terminal:
+            with self._err.status(what):
+                yield
+        else:
+            yield
 
     def _plainly(self, totals: Totals, began: float) -> Callable[[], None]:
         last = began

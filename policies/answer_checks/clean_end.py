@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _BY_ENDPOINT: Final[Mapping[str, Callable[[Request, Mapping[str, Any]], str | None]]] = {
     "chat": refuse_chat,
+    "tokens": refuse_chat,
     "completions": refuse_completions,
     "responses": refuse_responses,
     "messages": refuse_messages,

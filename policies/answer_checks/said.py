@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def texts_of(request: Request, answer: Answer) -> Iterator[str]:
     """Yield the text of each choice that is only text: those that call tools are left out, other formats, too."""
     body: Any = answer.body
-    if request.endpoint not in ("chat", "completions") or not isinstance(body, Mapping):
+    if request.endpoint not in ("chat", "tokens", "completions") or not isinstance(body, Mapping):
         return
     for choice in items(cast("Mapping[str, Any]", body).get("choices")):
         fields = _fields(choice)

@@ -87,6 +87,8 @@ class ProfileClassifier:
         )
 
     def _tokens(self, request: Request, messages: Sequence[JsonFields], given: str) -> int | None:
+        if request.token_ids:
+            return len(request.token_ids)
         if self._counter_of is None:
             return None
         try:
