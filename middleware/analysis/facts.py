@@ -186,7 +186,7 @@ class Length:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if not (_amount(self.median, self.q90) and self.median <= self.q90):
+        if not 0 <= self.median <= self.q90 < math.inf:
             raise ValueError("length: not 0 <= median <= q90")
         if not 0 <= self.confidence <= 1:
             raise ValueError("length: confidence is not in [0, 1]")
@@ -291,7 +291,7 @@ class RequestFacts:
     def having(self, **found: Any) -> RequestFacts:
         """Return these facts with some more, or others in their place; a fifth of the time of `dataclasses.replace`."""
         made = object.__new__(RequestFacts)
-        made.__dict__.update(self.__dict__, **found)
+        object.__setattr__(made, "__dict__", self.__dict__ | found)
         return made
 
     @property
@@ -310,7 +310,7 @@ def packed(vector: Vector | None) -> Vector | None:
     return vector if vector is None or isinstance(vector, array) else array("f", vector)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: `having` is asked for by each predictor
 class Subject:
     """What a predictor is told about a request that the engine will be asked.
 
@@ -329,6 +329,12 @@ class Subject:
     vector: Vector | None = None
     now_s: float = 0.0
     load: Load | None = None
+
+    def having(self, facts: RequestFacts) -> Subject:
+        """Return the same with other facts; a fifth of the time of `dataclasses.replace`."""
+        made = object.__new__(Subject)
+        object.__setattr__(made, "__dict__", self.__dict__ | {"facts": facts})
+        return made
 
 
 @dataclass(frozen=True, slots=True)

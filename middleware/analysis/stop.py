@@ -7,7 +7,7 @@ absent, and the flight's decisions and span say why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -89,7 +89,8 @@ class Analysis:
             else:
                 facts = _narrowed(facts, made)
         self._choose(flight, facts, absent)
-        annotate(span, _classified(flight, facts, absent))
+        if span.is_recording():
+            annotate(span, _classified(flight, facts, absent))
         return facts
 
     def predict(self, flight: Flight) -> None:
@@ -126,7 +127,7 @@ class Analysis:
             if made is None:
                 absent.append(self._absent(flight, guard.name, why))
             else:
-                subject = replace(subject, facts=_narrowed(subject.facts, made))
+                subject = subject.having(_narrowed(subject.facts, made))
         flight.predicted(subject)
         values = _predicted(subject.facts)
         shown: dict[str, Any] = {name.removeprefix("forebay."): value for name, value in values.items()}

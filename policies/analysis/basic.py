@@ -28,7 +28,7 @@ MAX_EMBEDDED_TOKENS: Final = 215
 may be 15% low."""
 MAX_TEMPERATURE: Final = 1.0
 
-_RAW: Final = frozenset({"completions", "embeddings"})
+_RAW: Final = frozenset({"completions", "embeddings", "tokens"})
 _STATEFUL: Final = ("background", "conversation", "container")
 _HOSTED: Final = ("web_search_options", "mcp_servers")
 _TELLING: Final = frozenset({*_STATEFUL, *_HOSTED, "tools"})
@@ -37,10 +37,13 @@ _CALLERS: Final = frozenset({None, "function", "custom"})
 _TOKENS_A_MESSAGE: Final = 4
 _COUNTED: Final = 840
 """Characters of a text whose tokens are counted; in a longer one they stand for the rest."""
+_LONG: Final = 2 * _COUNTED
+"""A text with more characters is too long to embed, whatever is in it; then half as many are enough to say how long about."""
 _TAIL: Final = 500
 """Characters at the end of a longer question in which it may ask about now, too."""
 _VOCABULARY: Final = TASKS.vocabulary | ABOUT_NOW.vocabulary
 _PLAIN_NUMBER: Final = 1e15
+_NOTHING: Final = RequestFacts(0, 0, OTHER, cacheable=False, semantic=False, reason="malformed")
 
 
 class BasicAnalyzer:
@@ -58,7 +61,7 @@ class BasicAnalyzer:
         """Return the facts."""
         messages = _well_formed(request.messages)
         if messages is None:
-            return RequestFacts(0, 0, OTHER, cacheable=False, semantic=False, reason="malformed")
+            return _NOTHING
         tokens, turns = _TOKENS_A_MESSAGE * len(messages), 0
         asked = latest = None
         text, of_text = "", 0
@@ -79,12 +82,11 @@ class BasicAnalyzer:
         reason = _refusal(request, messages)
         if reason is None and request.endpoint != "embeddings":  # a vector is the same tomorrow
             about_now = ABOUT_NOW.first(words, head, tail) if tail else ABOUT_NOW.first(words, head)
-            reason = "volatile" if about_now else _empty(question, last)
+            reason = "volatile" if about_now else None if request.token_ids else _empty(question, last)
         cacheable = reason is None
         if reason is None:
-            length = of_text if len(question) == len(text) else _text_tokens(question)
-            reason = _exact_only(request.endpoint, last, length)
-        return RequestFacts(
+            reason = _exact_only(request.endpoint, last, question, of_text if len(question) == len(text) else None)
+        return _NOTHING.having(
             input_tokens=tokens,
             turns=turns,
             task=TASKS.first(words, head) or OTHER,
@@ -107,9 +109,10 @@ def estimate_tokens(texts: Sequence[str]) -> int:
 
 
 def _text_tokens(text: str) -> int:
-    if len(text) > _COUNTED:
-        return count_tokens(text[:_COUNTED]) * len(text) // _COUNTED
-    return count_tokens(text)
+    if len(text) <= _COUNTED:
+        return count_tokens(text)
+    counted = _COUNTED if len(text) <= _LONG else _COUNTED // 2
+    return count_tokens(text[:counted]) * len(text) // counted
 
 
 def _refusal(request: Request, messages: Sequence[JsonObject]) -> str | None:
@@ -147,13 +150,16 @@ def _empty(question: str, last: JsonObject | None) -> str | None:
     return None if question or text_of(last.get("content"))[1] else "empty"
 
 
-def _exact_only(endpoint: str, last: JsonObject | None, length: int) -> str | None:
+def _exact_only(endpoint: str, last: JsonObject | None, question: str, length: int | None) -> str | None:
     if endpoint in _RAW:
         return "raw_input"
     if last is None:
         return "ends_otherwise"
     if text_of(last.get("content"))[1]:
         return "non_text"
+    if len(question) > _LONG:
+        return "too_long_to_embed"
+    length = _text_tokens(question) if length is None else length
     return "too_long_to_embed" if length > MAX_EMBEDDED_TOKENS else None
 
 

@@ -51,7 +51,7 @@ TASKS: Final = Rules(
         _word("extract", r"(?:extract|pull out)\b", "extract pull"),
         gated("extract", r"\blist all the (?:names|dates|emails)\b", "names dates emails", "list", "all", first="list"),
         gated("extract", r"\bnamed entit(?:y|ies)\b", "entity entities", "named", first="named"),
-        gated("code", "```", pieces=("```",)),
+        gated("code", "```", pieces="`"),  # one sign is found in a tenth of the time
         _word(
             "code",
             r"(?:stack ?trace|traceback|regex|sql|refactor|debug|unit tests?|source code)\b",

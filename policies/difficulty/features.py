@@ -112,6 +112,7 @@ def _question(value: Any) -> str:
     if not isinstance(value, (list, tuple)):
         return ""
     for message in reversed(cast("Sequence[Any]", value)):
-        if isinstance(message, Mapping) and cast("JsonObject", message).get("role") == "user":
+        # first the one that nearly all are: a tenth of asking the other
+        if isinstance(message, (dict, Mapping)) and cast("JsonObject", message).get("role") == "user":
             return text_of(cast("JsonObject", message).get("content"))[0]
     return ""

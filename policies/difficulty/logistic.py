@@ -54,7 +54,8 @@ class LogisticDifficulty:
         found = features(subject, words=self._learned > 0)
         weights = self._weights
         parts = {NAMES[at]: weights[at] * value for at, value in found.items() if at < NAMED}
-        parts["words"] = sum([weights[at] * value for at, value in found.items() if at >= NAMED])
+        if self._learned:
+            parts["words"] = sum([weights[at] * value for at, value in found.items() if at >= NAMED])
         total = sum(parts.values())
         del parts["bias"]  # of every request: no evidence about this one
         heaviest = sorted([(-abs(part), name) for name, part in parts.items() if part])[:_EVIDENCE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from struct import unpack
 from typing import Final
 
 BLOCK_BYTES: Final = 256
@@ -24,4 +25,4 @@ def prefix_chain(prompt: bytes, seed: bytes) -> tuple[int, ...]:
     for at in range(0, end, BLOCK_BYTES):
         update(prompt[at : at + BLOCK_BYTES])
         chain.append(digest())
-    return tuple([int.from_bytes(each, "little") for each in chain])
+    return unpack(f"<{len(chain)}Q", b"".join(chain))

@@ -43,7 +43,7 @@ TYPICAL: Final = 250.0
 """Output tokens of an answer of which nothing is known."""
 _LIMITS: Final = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 _ROUNDING: Final = 1e-6
-_BUCKET: Final = np.array(BUCKET, np.uint32)
+_BUCKET: Final = np.array(BUCKET, np.int32)
 
 _WORD: Final = re.compile(r"\w+")
 _SIGN: Final = re.compile(r"[^\w\s]")
@@ -116,7 +116,7 @@ def features_of(subject: Subject) -> Features:
     ends = text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}\n{text[-_TAIL:]}"
     words, signs, each = _words(ends.lower())
     packed = array("I", map(zlib.crc32, each))
-    hashed = np.frombuffer(packed, np.uint32)
+    hashed = np.frombuffer(packed, np.int32)
     params: Any = subject.request.params
     fields: Mapping[str, Any] = cast("Mapping[str, Any]", params) if isinstance(params, (dict, Mapping)) else {}
     choices = min(_count(fields["n"]) or 1, _MAX_CHOICES) if "n" in fields else 1
@@ -143,7 +143,7 @@ def features_of(subject: Subject) -> Features:
         lexical=lexical,
         words=hashed & _BUCKET,
         # a word counts one way or the other by the first bit of its hash
-        signs=np.copysign(1.0 / math.sqrt(max(1, len(each))), (~hashed).view(np.int32)),
+        signs=np.copysign(1.0 / math.sqrt(max(1, len(each))), ~hashed),
         vector=_folded(subject.vector),
         limit=limit * choices if limit is not None else None,
         choices=choices,

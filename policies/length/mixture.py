@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from ...middleware.records import JsonObject
-    from .features import Features
+    from .features import Array, Features
 
 LEXICAL: Final = "lexical"
 WORDS: Final = "words"
@@ -39,6 +39,7 @@ class Mixture:
         self._lexical = Ridge(np.array(PRIOR), _LEXICAL_PENALTY)
         self._words = HashedRidge(BUCKETS, _WORD_PENALTY)
         self._vector: Ridge | None = None
+        self._waiting: list[tuple[Array, float]] = []
         # one for requests without a vector, one for those with
         self._blends = tuple(Ridge(np.full(parts, 1 / parts), _BLEND_PENALTY) for parts in (2, 3))
 
@@ -56,7 +57,7 @@ class Mixture:
         return self._blends[len(values) - 2].predict(values)
 
     def learn(self, features: Features, values: tuple[float, ...] | None, target: float) -> None:
-        """Take in what came true.
+        """Take in what came true; a vector with the next call of `catch_up`.
 
         Args:
             values: what had been said of it; None where that was not before it was known, so that it proves nothing.
@@ -71,7 +72,14 @@ class Mixture:
             if self._vector is None or self._vector.size != len(features.vector):
                 # the first one, or another embedder's
                 self._vector = Ridge(np.zeros(len(features.vector)), _VECTOR_PENALTY)
-            self._vector.learn(features.vector, target)
+                self._waiting.clear()
+            self._waiting.append((features.vector, target))
+
+    def catch_up(self) -> None:
+        """Take in the vectors that were put off."""
+        if self._vector is not None and self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._vector.learn_all(waiting)
 
     def dump(self) -> JsonObject:
         """Return the state as JSON."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -27,6 +27,9 @@ PARTS: Final = (LEXICAL, WORDS, VECTOR, HISTORY)
 _SCHEMA: Final = 1
 _PENDING: Final = 256
 _RECENT: Final = 1_024
+_EARLY: Final = 300
+_BLOCK: Final = 4
+"""After the first answers, of which each says much, so many are learned at a time."""
 
 _MODEL_DOUBT: Final = 3.0
 _TENANT_DOUBT: Final = 20.0
@@ -71,6 +74,9 @@ class LengthPredictor:
     fixed number (a vector's covariance is the largest, 1.2 MB at 384 axes), records of the last 64 models, 256 pairs of tenant
     and model and 512 templates, and the last 256 requests that were predicted and not yet answered.
 
+    After the first 300, answers are learned four at a time: together they take less time, and three in four do not push
+    what the next request needs out of the CPU's caches.
+
     Args:
         typical_tokens: length of an answer before anything was learned.
         leave_out: names of `PARTS`, for ablations.
@@ -88,6 +94,7 @@ class LengthPredictor:
         self._history = History(self._typical)
         self._scores = Scores()
         self._pending: OrderedDict[str, _Looked] = OrderedDict()
+        self._answered: deque[tuple[Outcome, _Looked | None]] = deque()
         self._recent: OrderedDict[int, None] = OrderedDict()
 
     def predict(self, subject: Subject) -> RequestFacts:
@@ -107,32 +114,18 @@ class LengthPredictor:
         """Score what was predicted, then learn the length; of a truncated answer, that it would have been longer."""
         if outcome.output_tokens <= 0 or not (outcome.complete or outcome.truncated):
             return
-        subject = outcome.subject
-        looked = self._pending.pop(subject.request.id, None)
-        fair = looked is not None and looked.request is subject.request
-        if looked is None or not fair:
-            looked = self._look(subject)
-            fair = looked.features.digest not in self._recent
-        self._remember(looked.features.digest)
-        if subject.facts.length is not None and not outcome.truncated:
-            self._scores.learn(subject.request.model, subject.facts.length, outcome.output_tokens)
-        expected = self._expect(subject, looked)
-        actual = min(_LONGEST, math.log1p(outcome.output_tokens / looked.features.choices))
-        size, least = abs(actual - expected.mean), None
-        if outcome.truncated:
-            least = actual - expected.mean
-            mean, size = beyond(least / expected.spread)
-            actual = min(_LONGEST, expected.mean + expected.spread * mean)
-            size *= expected.spread
-        self._learn(subject, expected, actual, size, least, fair=fair)
-        self._mixture.learn(looked.features, looked.values if fair else None, actual - expected.offset)
+        self._answered.append((outcome, self._pending.pop(outcome.subject.request.id, None)))
+        if len(self._answered) >= _BLOCK or self._history.shift.count < _EARLY:
+            self._catch_up()
 
     def report(self) -> Sequence[JsonObject]:
         """Return coverage, error and order of what was predicted, of all and by answering model."""
+        self._catch_up()
         return self._scores.report()
 
     def snapshot(self) -> JsonObject:
         """Return the state as JSON, below 1 MB."""
+        self._catch_up()
         return {
             "schema": _SCHEMA,
             "mixture": self._mixture.dump(),
@@ -155,6 +148,33 @@ class LengthPredictor:
         scores.load(state["scores"])
         self._mixture, self._history, self._scores = mixture, history, scores
         self._pending.clear()
+        self._answered.clear()
+
+    def _catch_up(self) -> None:
+        """Learn from the answers that were put off."""
+        while self._answered:
+            self._learn_from(*self._answered.popleft())
+        self._mixture.catch_up()
+
+    def _learn_from(self, outcome: Outcome, looked: _Looked | None) -> None:
+        subject = outcome.subject
+        fair = looked is not None and looked.request is subject.request
+        if looked is None or not fair:
+            looked = self._look(subject)
+            fair = looked.features.digest not in self._recent
+        self._remember(looked.features.digest)
+        if subject.facts.length is not None and not outcome.truncated:
+            self._scores.learn(subject.request.model, subject.facts.length, outcome.output_tokens)
+        expected = self._expect(subject, looked)
+        actual = min(_LONGEST, math.log1p(outcome.output_tokens / looked.features.choices))
+        size, least = abs(actual - expected.mean), None
+        if outcome.truncated:
+            least = actual - expected.mean
+            mean, size = beyond(least / expected.spread)
+            actual = min(_LONGEST, expected.mean + expected.spread * mean)
+            size *= expected.spread
+        self._learn(subject, expected, actual, size, least, fair=fair)
+        self._mixture.learn(looked.features, looked.values if fair else None, actual - expected.offset)
 
     def _remember(self, digest: int) -> None:
         self._recent[digest] = None

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
@@ -56,8 +58,31 @@ class Ridge:
         # a product of one vector with itself keeps it symmetric to the last bit
         seen *= np.float32(math.sqrt(scale))
         self.covariance -= np.multiply.outer(seen, seen)
+        self._walk(1)
+
+    def learn_all(self, observations: Sequence[tuple[Array, float]]) -> None:
+        """Take in several: what `learn` does for one after the other, in one pass over the covariance.
+
+        That is far larger than all else here, so that each pass takes time and pushes other things out of the CPU's caches.
+        """
+        if len(observations) == 1:
+            self.learn(*observations[0])
+            return
+        xs = np.array([x for x, _ in observations], np.float32)
+        taken: Single = xs @ self.covariance
+        for at, (x, value) in enumerate(observations):
+            seen = taken[at]
+            # those before it have been taken from the weights, and not yet from the covariance
+            seen -= (taken[:at] @ xs[at]) @ taken[:at]
+            scale = 1.0 / (1.0 + max(0.0, float(seen @ x)))
+            self.weights += seen * (scale * (value - float(self.weights @ x)))
+            seen *= np.float32(math.sqrt(scale))
+        self.covariance -= taken.T @ taken
+        self._walk(len(observations))
+
+    def _walk(self, steps: int) -> None:
         variances = self.covariance.reshape(-1)[:: self.size + 1]
-        variances += (variances < 1.0 / self._penalty) * np.float32(1.0 / (self._penalty * MEMORY))
+        variances += (variances < 1.0 / self._penalty) * np.float32(steps / (self._penalty * MEMORY))
 
 
 class HashedRidge:

@@ -118,7 +118,7 @@ def _wish(request: Request) -> Urgency | None:
     if named is not None:
         return Urgency(named, "header")
     given: Any = request.params
-    params: Mapping[str, Any] = cast("JsonObject", given) if isinstance(given, Mapping) else {}
+    params: Mapping[str, Any] = cast("JsonObject", given) if isinstance(given, (dict, Mapping)) else {}
     tier: Any = params.get("service_tier", request.hints.get("body.service_tier"))
     if isinstance(tier, str) and tier in _TIERS:
         return Urgency(_TIERS[tier], "service_tier")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
+from functools import cache
 from itertools import repeat
 from math import inf, lcm
 from string import ascii_lowercase
@@ -47,13 +48,14 @@ _VOTE: Final = lcm(*map(len, LANGUAGES_OF.values()))
 _SUM: Final = Struct(f"<{len(_NAMES) + 2}I")
 
 
-def _votes(word: str, languages: Sequence[str]) -> int:
+@cache  # equal ones are the same: the fewer there are, the more of them stay in the CPU's cache
+def _votes(letters: int, languages: Sequence[str]) -> int:
     """Return a word's votes, that it has some, and its letters, in 32 bits each: adding up such numbers adds up all of them."""
     shares = [_VOTE // len(languages) if name in languages else 0 for name in _NAMES]
-    return int.from_bytes(_SUM.pack(*shares, 1, len(word)), "little")
+    return int.from_bytes(_SUM.pack(*shares, 1, letters), "little")
 
 
-_VOTES: Final = {word: _votes(word, languages) for word, languages in LANGUAGES_OF.items()}
+_VOTES: Final = {word: _votes(len(word), languages) for word, languages in LANGUAGES_OF.items()}
 _WORDS: Final = re.compile(r"[^\W\d_]+")
 _ASCII_LETTERS: Final = bytes(code if chr(code) in ascii_lowercase else ord(" ") for code in range(256))
 _FOREIGN: Final = re.compile("[\u0370-\U0003ffff]")

@@ -63,9 +63,12 @@ class StrategyRule:
             and _matches(self.model, request.model)
             and _matches(self.tenant, request.tenant)
             and _matches(self.endpoint, request.endpoint)
-            and all(
-                name in facts.labels and fnmatchcase(str(facts.labels[name]), wanted)
-                for name, wanted in self.labels.items()
+            and (
+                not self.labels
+                or all(
+                    name in facts.labels and fnmatchcase(str(facts.labels[name]), wanted)
+                    for name, wanted in self.labels.items()
+                )
             )
         )
 

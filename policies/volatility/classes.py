@@ -28,6 +28,7 @@ _GATES: Final[Mapping[str, tuple[int, ...]]] = {
 }
 _GATE_WORDS: Final = frozenset(_GATES).union(*(cue.also for cue in CUES))
 _TIMELESS: Final = frozenset(at for at, cue in enumerate(CUES) if cue.volatility is Volatility.TIMELESS)
+_PAST: Final = next(at for at, cue in enumerate(CUES) if cue.reason == "past")
 _BY_CUE: Final = tuple(Staleness(cue.volatility, cue.reason) for cue in CUES)
 _LASTING: Final = Staleness(Volatility.TIMELESS, "default")
 _EMBEDDING: Final = Staleness(Volatility.TIMELESS, "embedding")
@@ -71,16 +72,25 @@ def staleness_of(question: str) -> Staleness:
         order.pop()
     there = _split(text) if order else ()
     for at in order:
-        cue, words = CUES[at], possible[at]
-        if cue.also and cue.also.isdisjoint(known):
-            continue
-        for sentence in there:
-            for word in words:  # a loop: with `any` it takes twice the time
-                if word in sentence:
-                    if cue.fits(sentence):
-                        return _BY_CUE[at]
-                    break
+        # what is past is only asked for where something behind it fits, which is seldom
+        if at != _PAST and _is_said(CUES[at], possible[at], known, there):
+            if at > _PAST and _PAST in possible and _is_said(CUES[_PAST], possible[_PAST], known, there):
+                return _BY_CUE[_PAST]
+            return _BY_CUE[at]
     return _LASTING
+
+
+def _is_said(cue: Cue, words: Sequence[str], known: frozenset[str], there: Sequence[str]) -> bool:
+    """Return whether a cue fits one of some sentences, of which it is looked for in those with one of its words."""
+    if cue.also and cue.also.isdisjoint(known):
+        return False
+    for sentence in there:
+        for word in words:  # a loop: with `any` it takes twice the time
+            if word in sentence:
+                if cue.fits(sentence):
+                    return True
+                break
+    return False
 
 
 def ungated(question: str) -> Cue | None:
@@ -111,6 +121,7 @@ def _question(value: Any) -> str:
     if not isinstance(value, (list, tuple)):
         return ""
     for message in reversed(cast("Sequence[Any]", value)):
-        if isinstance(message, Mapping) and cast("JsonObject", message).get("role") == "user":
+        # first the one that nearly all are: a tenth of asking the other
+        if isinstance(message, (dict, Mapping)) and cast("JsonObject", message).get("role") == "user":
             return canonical_text(text_of(cast("JsonObject", message).get("content"))[0])
     return ""

@@ -207,7 +207,11 @@ def _stay(outcome: Outcome) -> Stay | None:
 
 
 def _fitting(table: Mapping[str, T], model: str) -> T | None:
-    return next((value for pattern, value in table.items() if fnmatchcase(model, pattern)), None)
+    # a loop: mostly there is nothing in it, and to find that with `next` takes several times as long
+    for pattern, value in table.items():
+        if fnmatchcase(model, pattern):
+            return value
+    return None
 
 
 def _text(value: object) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from forebay.middleware.analysis.facts import (
     Profile,
     RequestFacts,
     Staleness,
+    Subject,
     Urgency,
     Work,
 )
 from forebay.middleware.analysis.strategies import Strategy
 from forebay.middleware.analysis.stream import Forecast
+from forebay.middleware.records import Request
 
 WRONG: list[tuple[type[Any], dict[str, Any]]] = [
     (Length, {"median": -1.0, "q90": 2.0}),
@@ -47,6 +50,13 @@ WRONG: list[tuple[type[Any], dict[str, Any]]] = [
 def test_a_fact_that_cannot_be_is_refused(record: type[Any], values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         record(**values)
+
+
+def test_a_subject_with_other_facts_is_the_same_otherwise() -> None:
+    before, after = (RequestFacts(tokens, 1, "question", cacheable=True, semantic=True) for tokens in (12, 13))
+    subject = Subject(Request("r", "m", ()), before, vector=(1.0,), now_s=3.0)
+    assert subject.having(after) == replace(subject, facts=after)
+    assert subject.facts is before
 
 
 def test_what_is_not_known_has_a_plain_default() -> None:

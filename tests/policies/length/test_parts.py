@@ -87,6 +87,21 @@ def test_a_covariance_stays_one_for_long() -> None:
     assert ridge.weights[0] < -0.8
 
 
+@pytest.mark.parametrize("block", [1, 2, 5])
+def test_observations_learned_together_leave_what_one_by_one_does(block: int) -> None:
+    chance = np.random.default_rng(6)
+    xs, truth = chance.normal(size=(60, 12)), chance.normal(size=12)
+    values = [float(x @ truth + chance.normal()) for x in xs]
+    together, single = Ridge(np.zeros(12), 3.0), Ridge(np.zeros(12), 3.0)
+    for start in range(0, 60, block):
+        together.learn_all(list(zip(xs[start : start + block], values[start : start + block], strict=True)))
+    for x, value in zip(xs, values, strict=True):
+        single.learn(x, value)
+    assert together.weights == pytest.approx(single.weights, abs=1e-4)
+    assert together.covariance == pytest.approx(single.covariance, abs=1e-5)
+    assert np.array_equal(together.covariance, together.covariance.T)
+
+
 def test_hashed_weights_are_learned_by_themselves() -> None:
     hashed, chance = HashedRidge(64, 1.0), random.Random(4)
     for _ in range(500):

@@ -46,6 +46,13 @@ def told(predictor: LengthPredictor, asked: Subject, tokens: int, **ending: Any)
     return said.length
 
 
+def changed_by(predictor: LengthPredictor, call: Callable[[], object]) -> bool:
+    asked = asking(9_999, "Tell me about it.", vector=[0.6, 0.8])
+    before = length(predictor, asked)
+    call()
+    return length(predictor, asked) != before
+
+
 def stream(count: int, seed: int = 1, **scale: float) -> Sequence[tuple[Subject, int]]:
     """Return questions and lengths: essays are long, yes-or-no questions short, the rest is noise; models differ by a factor."""
     chance = random.Random(seed)
@@ -198,6 +205,30 @@ def test_it_follows_a_change() -> None:
     for at in range(1_000, 2_000):
         told(predictor, asking(at, f"Tell me about {at}."), 800)
     assert length(predictor, asking(9_999, "Tell me about it.")).median > 600
+
+
+def test_after_the_first_answers_several_are_learned_at_a_time() -> None:
+    predictor = LengthPredictor()
+
+    def changes(at: int) -> bool:
+        asked = asking(at, f"Tell me about {at}.", vector=[0.8, 0.6])
+        return changed_by(predictor, lambda: told(predictor, asked, 100 + at))
+
+    assert [changes(at) for at in range(300)] == [True] * 300
+    assert [changes(at) for at in range(300, 308)] == 2 * [False, False, False, True]
+
+
+@pytest.mark.parametrize("ask", [LengthPredictor.report, LengthPredictor.snapshot])
+def test_whoever_asks_what_was_learned_hears_of_all(ask: Callable[[LengthPredictor], object]) -> None:
+    predictor, other = LengthPredictor(), LengthPredictor()
+    for at in range(302):
+        told(predictor, asking(at, f"Tell me about {at}.", vector=[0.8, 0.6]), 100)
+    assert not changed_by(predictor, lambda: told(predictor, asking(302, "Tell me.", vector=[0.6, 0.8]), 9_000))
+    assert changed_by(predictor, lambda: ask(predictor))
+    assert predictor.report()[0]["n"] == 303
+    other.restore(predictor.snapshot())
+    asked = asking(9_999, "Tell me about it.", vector=[0.6, 0.8])
+    assert length(other, asked).median == pytest.approx(length(predictor, asked).median, rel=1e-3)
 
 
 @pytest.mark.parametrize("part", PARTS)

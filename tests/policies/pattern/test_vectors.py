@@ -86,7 +86,7 @@ def test_what_is_no_unit_vector_is_not_taken(vector: tuple[float, ...] | None) -
     assert Ring(1).unit(vector) is None
 
 
-@pytest.mark.parametrize("dimension", [1, 2, 3, 16, 384])
+@pytest.mark.parametrize("dimension", [1, 2, 3, 16, 31, 32, 33, 384])
 def test_near_ones_are_those_that_a_full_comparison_finds(dimension: int) -> None:
     chance = np.random.default_rng(dimension)
     ring, groups = Ring(64), [int(group) for group in chance.integers(1, 3, 64)]
