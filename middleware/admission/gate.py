@@ -97,7 +97,7 @@ class Gate:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._queue = AdmissionQueue(ordering, limit, shedding, max_queue=max_queue)
-        self._limit = limit
+        self._divisible = limit if isinstance(limit, Divisible) else None
         self.clock = clock
         self._futures: dict[str, asyncio.Future[Exception | None]] = {}
         self._waker: asyncio.TimerHandle | None = None
@@ -106,7 +106,7 @@ class Gate:
     @property
     def places(self) -> int | None:
         """How many requests the limit lets in, None where it is not such a number."""
-        return self._limit.places if isinstance(self._limit, Divisible) else None
+        return self._divisible.places if self._divisible is not None else None
 
     @property
     def idle(self) -> bool:

@@ -28,7 +28,8 @@ class Goodput:
 
     def __init__(self, objectives: Mapping[Priority, Objective]) -> None:
         self._objectives = objectives
-        self._ended: deque[tuple[float, bool]] = deque(maxlen=MOST)
+        self._ended: deque[tuple[float, bool]] = deque()
+        self._met = 0
 
     def objective(self, priority: Priority) -> Objective:
         """Return what a class shall be answered within."""
@@ -39,17 +40,26 @@ class Goodput:
     ) -> bool:
         """Note a request that was answered; return whether it met its objective."""
         met = self.objective(priority).met(ttft_s=ttft_s, tpot_s=tpot_s, total_s=total_s)
-        self._ended.append((now_s, met))
+        self._note(now_s, met=met)
         return met
 
     def refused(self, now_s: float) -> None:
         """Note a request that was refused or failed."""
-        self._ended.append((now_s, False))
+        self._note(now_s, met=False)
 
     def share(self, now_s: float) -> float | None:
         """Return the share of the last minute's requests, None where too few have ended to say."""
         while self._ended and now_s - self._ended[0][0] > WINDOW_S:
-            self._ended.popleft()
+            self._drop()
         if len(self._ended) < LEAST:
             return None
-        return sum(met for _, met in self._ended) / len(self._ended)
+        return self._met / len(self._ended)
+
+    def _note(self, now_s: float, *, met: bool) -> None:
+        self._ended.append((now_s, met))
+        self._met += met
+        if len(self._ended) > MOST:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._met -= self._ended.popleft()[1]
