@@ -56,15 +56,8 @@ class AnalyzeStop:
             facts = RequestFacts(0, 0, "other", cacheable=False, semantic=False, reason="analyzer_error")
         flight.analyzed(facts, key)
         flight.decide("analyze", facts.task, facts.reason, input_tokens=facts.input_tokens, cacheable=facts.cacheable)
-        annotate(
-            span,
-            {
-                semconv.ANALYZE_TASK: facts.task,
-                semconv.ANALYZE_INPUT_TOKENS: facts.input_tokens,
-                semconv.ANALYZE_CACHEABLE: facts.cacheable,
-                semconv.ANALYZE_REASON: facts.reason,
-            },
-        )
+        if span.is_recording():
+            _show(span, facts)
         end_span(span)
         return facts
 
@@ -123,3 +116,15 @@ class AnalyzeStop:
             objective=self._analysis.goodput.objective(facts.priority),
             prefix=prompt.prefix if prompt is not None else (),
         )
+
+
+def _show(span: Span, facts: RequestFacts) -> None:
+    annotate(
+        span,
+        {
+            semconv.ANALYZE_TASK: facts.task,
+            semconv.ANALYZE_INPUT_TOKENS: facts.input_tokens,
+            semconv.ANALYZE_CACHEABLE: facts.cacheable,
+            semconv.ANALYZE_REASON: facts.reason,
+        },
+    )

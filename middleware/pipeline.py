@@ -102,14 +102,9 @@ class Pipeline:
 
     def begin(self, request: Request, parent: Context | None = None) -> Flight:
         """Start a flight. From here on it must be finished; the deadline does it where nobody does."""
-        span = self.telemetry.root(
-            parent,
-            {
-                semconv.REQUEST_ID: request.id,
-                semconv.REQUEST_MODEL: request.model,
-                semconv.TENANT_HASH: self._stops.keyring.digest("tenant", request.tenant)[:16],
-            },
-        )
+        span = self.telemetry.root(parent, {semconv.REQUEST_ID: request.id, semconv.REQUEST_MODEL: request.model})
+        if span.is_recording():
+            annotate(span, {semconv.TENANT_HASH: self._stops.keyring.digest("tenant", request.tenant)[:16]})
         flight = Flight(request, self._stops.modes.of(request), span, now_s=self._clock())
         flight.timer = asyncio.get_running_loop().call_later(
             request.deadline_s or self._deadline_s, self.finish, flight, Ending.ABANDONED
@@ -182,7 +177,8 @@ class Pipeline:
         span = self.telemetry.child(semconv.SPAN_ADMISSION, flight.span)
         came_s = self._clock()
         try:
-            annotate(span, {semconv.QUEUE_DEPTH: self.gate.of(lane).load.queued})
+            if span.is_recording():
+                annotate(span, {semconv.QUEUE_DEPTH: self.gate.of(lane).load.queued})
             if await self._sharing.join(flight, form):
                 annotate(span, {semconv.ADMISSION_OUTCOME: "twin"})
                 return flight.hit

@@ -78,6 +78,8 @@ class Lanes:
     def load(self) -> Load:
         """What is inside and what waits, in all lanes together."""
         loads = [gate.load for gate in self._gates.values()]
+        if len(loads) == 1:
+            return loads[0]
         return Load(
             inflight=sum(load.inflight for load in loads),
             queued=sum(load.queued for load in loads),
