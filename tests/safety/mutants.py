@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import pytest
 
     from forebay.middleware.records import Entry, Key, Request
-    from forebay.middleware.twins import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def _finish_reason_unchecked(patch: pytest.MonkeyPatch) -> None:
 
 def _cancelled_kept(patch: pytest.MonkeyPatch) -> None:
     """A stream that its client left is handed in as far as it came, and counts as complete."""
-    live, ended = Pipeline._live, Flight.ended
+    live, ended = Pipeline._chunks, Flight.ended
 
     async def careless(self: Pipeline, flight: Flight, *more: Any) -> AsyncGenerator[Any, None]:
         assembler, chunks = Assembler(), live(self, flight, *more)
@@ -116,7 +115,7 @@ def _cancelled_kept(patch: pytest.MonkeyPatch) -> None:
     def complete(self: Flight, ending: Ending) -> bool:
         return ended(self, Ending.COMPLETE if ending is Ending.CANCELLED else ending)
 
-    patch.setattr(Pipeline, "_live", careless)
+    patch.setattr(Pipeline, "_chunks", careless)
     patch.setattr(Flight, "ended", complete)
 
 
@@ -187,8 +186,8 @@ def _twins_mixed(patch: pytest.MonkeyPatch) -> None:
     """All requests in flight are taken for twins."""
     join, answered = Twins.join, Twins.answered
 
-    async def join_any(self: Twins, key: str, name: str, timeout_s: float) -> Entry | Turn:
-        return await join(self, key and "one", name, timeout_s)
+    async def join_any(self: Twins, key: str, name: str, *more: Any) -> Any:
+        return await join(self, key and "one", name, *more)
 
     def answered_any(self: Twins, key: str, name: str, entry: Entry | None) -> int:
         return answered(self, key and "one", name, entry)
