@@ -193,6 +193,22 @@ class LiteLLMConfig(_Section):
     shed: Literal["refuse", "fallback"] = "refuse"
 
 
+class FrontConfig(_Section):
+    """The ASGI front, in a server's own process or before another one.
+
+    ``auth_path`` is asked with a caller's headers to learn whether the server accepts them, which is then remembered for
+    ``auth_ttl_s``. ``tenant_header`` names a header that a trusted gateway sets; without it, or where it is missing, tenants
+    are told apart by their credentials. Requests with a longer body than ``body_limit_bytes`` pass through. ``background_api_key``
+    is sent with calls nobody waits for (audits), "" for a server that wants none; without it none are made.
+    """
+
+    auth_path: Annotated[str, Field(pattern="^/")] = "/v1/models"
+    auth_ttl_s: Annotated[float, Field(ge=0)] = 30.0
+    tenant_header: Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")] | None = None
+    body_limit_bytes: Annotated[int, Field(ge=0)] = 8 * 1024 * 1024
+    background_api_key: str | None = None
+
+
 class Config(_Section):
     """The whole configuration."""
 
@@ -217,6 +233,7 @@ class Config(_Section):
     ordering: Spec = _spec("composed")
     limit: Spec = _spec("none")
     shedding: Spec | None = None
+    placement: Spec | None = _spec("prefix")
     expiry: Spec = _spec("fixed")
     eviction: Spec = _spec("lru")
     coordination: Spec = _spec("local")
@@ -227,6 +244,7 @@ class Config(_Section):
     telemetry: TelemetryConfig = TelemetryConfig()
     background: BackgroundConfig = BackgroundConfig()
     litellm: LiteLLMConfig = LiteLLMConfig()
+    front: FrontConfig = FrontConfig()
 
     @model_validator(mode="before")
     @classmethod

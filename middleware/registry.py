@@ -50,6 +50,7 @@ ANSWER_CHECK = Kind("answer_check", protocols.AnswerCheck)
 ORDERING = Kind("ordering", admission.Ordering)
 LIMIT = Kind("limit", admission.Limit)
 SHEDDING = Kind("shedding", admission.Shedding)
+PLACEMENT = Kind("placement", admission.Placement)
 BATCH_FORMER = Kind("batch_former", admission.BatchFormer)
 EXPIRY = Kind("expiry", protocols.Expiry)
 EVICTION = Kind("eviction", protocols.Eviction)
@@ -75,6 +76,7 @@ KINDS: Mapping[str, Kind[Any]] = {
         ORDERING,
         LIMIT,
         SHEDDING,
+        PLACEMENT,
         BATCH_FORMER,
         EXPIRY,
         EVICTION,

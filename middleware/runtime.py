@@ -48,6 +48,7 @@ from .workers import Workers, findings, keeps_house
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from .admission.protocols import Placement
     from .config import Config, Spec
     from .protocols import Embedder, Engine, Exporter, Judge
 
@@ -94,7 +95,8 @@ class Runtime:
         self.engine: Engine | None = (
             self._make(kinds.ENGINE, config.engine, "engine") if config.engine is not None else None
         )
-        self._calls_behind = self.engine is not None or config.litellm.billed_to is not None
+        hosts = (config.litellm.billed_to, config.front.background_api_key)
+        self._calls_behind = self.engine is not None or any(key is not None for key in hosts)
         behind = BackgroundEngine(lambda: self.background)
         self._build = replace(self._build, embedder=self.embedder, engine=behind if self._calls_behind else None)
         self._exporter: Exporter | None = (
@@ -224,6 +226,7 @@ class Runtime:
             ("ordering", config.ordering),
             ("limit", config.limit),
             *((("shedding", config.shedding),) if config.shedding is not None else ()),
+            *((("placement", config.placement),) if config.placement is not None else ()),
             ("expiry", config.expiry),
             ("eviction", config.eviction),
             ("coordination", config.coordination),
@@ -288,6 +291,15 @@ class Runtime:
             self._of_lane(kinds.LIMIT, config.limit, "limit"),
             shedding,
         )
+
+    def placement(self) -> Placement | None:
+        """Make what chooses among engines that answer alike, None where nothing does; one is made for each group of them.
+
+        Raises:
+            ConfigError, PluginError: it cannot be built.
+        """
+        spec = self.config.placement
+        return self._of_lane(kinds.PLACEMENT, spec, "placement") if spec is not None else None
 
     def _of_lane(self, kind: kinds.Kind[T], spec: Spec, path: str) -> T:
         made = self.plugins.registry.build(kind, spec.type, spec.settings, self._build, path=path)

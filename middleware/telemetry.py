@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping  # noqa: TC003  (named tuples read their annotations)
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import metrics, trace
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode
@@ -19,7 +22,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from . import semconv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from opentelemetry.context import Context
     from opentelemetry.trace import TracerProvider
@@ -28,6 +31,37 @@ log = logging.getLogger(__name__)
 Attributes = dict[str, Any]
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _MODELS: Final = 100
+
+
+class Observed(NamedTuple):
+    """Metrics that are read when they are exported.
+
+    Attributes:
+        label: what tells their readings apart.
+        gauges, counters: their names, and units.
+    """
+
+    label: str
+    gauges: Mapping[str, str]
+    counters: Mapping[str, str]
+
+
+LANES: Final = Observed(
+    "lane",
+    MappingProxyType(
+        dict.fromkeys(
+            (semconv.METRIC_QUEUED, semconv.METRIC_INSIDE, semconv.METRIC_RESERVED, semconv.METRIC_PLACES), ""
+        )
+    ),
+    MappingProxyType(dict.fromkeys((semconv.METRIC_BUSY_SECONDS, semconv.METRIC_STARVED_SECONDS), "s")),
+)
+ENGINES: Final = Observed(
+    "engine",
+    MappingProxyType({semconv.METRIC_RUNNING: "", semconv.METRIC_WAITING: "", semconv.METRIC_KV_USAGE: "1"}),
+    MappingProxyType(
+        dict.fromkeys((semconv.METRIC_PREFIX_QUERIES, semconv.METRIC_PREFIX_HITS, semconv.METRIC_PREEMPTIONS), "")
+    ),
+)
 
 
 class Telemetry:
@@ -60,15 +94,21 @@ class Telemetry:
             semconv.METRIC_OBJECTIVES,
         )
         self._counters = {name: meter.create_counter(name) for name in counters}
-        seconds = (semconv.METRIC_LOOKUP_SECONDS, semconv.METRIC_QUEUE_SECONDS)
+        seconds = (
+            semconv.METRIC_LOOKUP_SECONDS,
+            semconv.METRIC_QUEUE_SECONDS,
+            semconv.METRIC_ENGINE_QUEUE_SECONDS,
+            semconv.METRIC_TTFT,
+            semconv.METRIC_TPOT,
+        )
         self._histograms = {name: meter.create_histogram(name, unit="s") for name in seconds}
         self._ratios = meter.create_histogram(semconv.METRIC_PREDICTION_RATIO, unit="1")
 
-    def observe(self, read: Callable[[], Iterable[tuple[str, str, float]]]) -> None:
-        """Let the metrics reader ask for readings whenever it exports; called once.
+    def observe(self, read: Callable[[], Iterable[tuple[str, str, float]]], what: Observed = LANES) -> None:
+        """Let the metrics reader ask for readings whenever it exports; called once for each `what`.
 
         Args:
-            read: returns (metric, lane, value). Runs in the reader's thread.
+            read: returns (metric, label, value). Runs in the reader's thread.
         """
         if not self.enabled:
             return
@@ -76,14 +116,13 @@ class Telemetry:
 
         def of(metric: str) -> Callable[[metrics.CallbackOptions], list[metrics.Observation]]:
             return lambda _: [
-                metrics.Observation(value, {"lane": lane}) for name, lane, value in read() if name == metric
+                metrics.Observation(value, {what.label: label}) for name, label, value in read() if name == metric
             ]
 
-        gauges = (semconv.METRIC_QUEUED, semconv.METRIC_INSIDE, semconv.METRIC_RESERVED, semconv.METRIC_PLACES)
-        for name in gauges:
-            meter.create_observable_gauge(name, [of(name)])
-        for name in (semconv.METRIC_BUSY_SECONDS, semconv.METRIC_STARVED_SECONDS):
-            meter.create_observable_counter(name, [of(name)], unit="s")
+        for name, unit in what.gauges.items():
+            meter.create_observable_gauge(name, [of(name)], unit=unit)
+        for name, unit in what.counters.items():
+            meter.create_observable_counter(name, [of(name)], unit=unit)
 
     def bind(self, provider: TracerProvider) -> None:
         """Use this provider; for hosts that have none of their own."""
@@ -137,7 +176,7 @@ class Telemetry:
         """Add to a counter; labels must come from a bounded set."""
         if "model" in labels:
             labels["model"] = self._model(labels["model"])
-        self.counts[(metric, *(f"{k}={v}" for k, v in sorted(labels.items())))] += amount
+        self.counts[_name(metric, tuple(labels.items()))] += amount
         if self.enabled:
             self._counters[metric].add(amount, labels)
 
@@ -177,6 +216,12 @@ class Telemetry:
                 return "other"
             self._models.add(name)
         return name
+
+
+@lru_cache(maxsize=1024)
+def _name(metric: str, labels: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Return the name of a count; the same few are asked for with every request."""
+    return (metric, *(f"{name}={value}" for name, value in sorted(labels)))
 
 
 def end_span(span: Span, *, error: str | None = None, **attributes: Any) -> None:

@@ -7,6 +7,7 @@ and the flight takes each event once. Nothing here decides anything a stop decid
 | hook | event |
 | --- | --- |
 | pre_call | begin, analyze, lookup, check_room |
+| filter_deployments | none: leave deployments out |
 | pre_call_deployment | still the same request? admit, enter the engine |
 | cache get | still the same? hand the answer out |
 | failure_deployment | give this attempt's lease back, drop its answer |
@@ -38,6 +39,7 @@ from .engine import RouterEngine
 from .facade import KEY_PREFIX, install, is_item_key
 from .host import broke_off, deployment_id, deployment_params, is_fallback, is_unfinished, lanes_of, takes_headers
 from .refusal import RefusedByForebay, passed_on, refusal
+from .replicas import Replicas
 from .requests import (
     FLIGHT_ID,
     Fingerprint,
@@ -77,6 +79,7 @@ class Bridge:
         self.cache = install(self)
         self.seen: set[str] = set()
         self._calls = Calls(self._finish)
+        self.replicas = Replicas(runtime)
         self._starting: asyncio.Task[None] | None = None
         billed_to = runtime.config.litellm.billed_to
         if billed_to is not None and runtime.background is None:
@@ -113,6 +116,7 @@ class Bridge:
         """Stop the runtime."""
         if self._starting is not None:
             await asyncio.wait({self._starting}, timeout=2.0)
+        await self.replicas.stop()
         await self.runtime.stop()
 
     def call_of(self, data: Mapping[str, Any]) -> Call | None:
@@ -186,13 +190,14 @@ class Bridge:
         else:
             note_savings(call, kwargs)
 
-    def with_room(self, deployments: list[Any]) -> list[Any]:
-        """Leave deployments out whose queue is full, unless all are."""
+    def offer(self, model: str, deployments: list[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """Return those of the healthy deployments that the router shall choose from."""
         if len(deployments) < 2 or not self.ready:  # noqa: PLR2004  (nothing to choose)
             return deployments
         has_room = self.runtime.pipeline.has_room
-        roomy = [one for one in deployments if has_room(deployment_id(one))]
-        return roomy or deployments
+        roomy = [one for one in deployments if has_room(deployment_id(one))] or deployments
+        call = self.call_of(kwargs)
+        return roomy if call is None else self.replicas.offer(model, roomy, call.flight, kwargs)
 
     def key_of(self, kwargs: Mapping[str, Any]) -> str | None:
         """Return the cache key LiteLLM shall use for a call, or for one of its embedding items."""

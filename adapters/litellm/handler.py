@@ -17,11 +17,11 @@ from ...middleware.config import Config, load_config, parse_config
 from ...middleware.narrow import is_object
 from ...middleware.records import Ending
 from ...middleware.runtime import Runtime
+from ...middleware.shown import headers_of
 from .bridge import Bridge
 from .refusal import PassedOn, RefusedByForebay
 from .requests import scrub
 from .routes import mount
-from .shown import headers_of_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -57,9 +57,9 @@ class ForebayHandler(CustomLogger):
         parent_otel_span: Any = None,
     ) -> list[Any]:
         """The router is about to choose a deployment."""
-        del model, messages, request_kwargs, parent_otel_span
+        del messages, parent_otel_span
         try:
-            return self.bridge.with_room(healthy_deployments)
+            return self.bridge.offer(model, healthy_deployments, request_kwargs or {})
         except Exception as error:
             self.bridge.failed("filter_deployments", error)
             return healthy_deployments
@@ -147,7 +147,7 @@ class ForebayHandler(CustomLogger):
             call = self.bridge.call_of(data)
             if call is None:
                 return {}
-            return headers_of_call(call, similarity=self.bridge.runtime.config.litellm.similarity_header)
+            return headers_of(call.flight, similarity=self.bridge.runtime.config.litellm.similarity_header)
         except Exception as error:
             self.bridge.failed("response_headers", error)
             return None

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LANES_KNOWN_S: Final = 5.0
+PLAIN_STRATEGIES: Final = frozenset({"simple-shuffle", "least-busy"})
+"""Of LiteLLM's router: the default, and the one that asks for no more than forebay knows, too."""
 _REPR: Final = re.compile(r"finish_reason=(None|'[^']*')")
 
 
@@ -50,6 +52,16 @@ def _lanes_of(model: str, period: int) -> tuple[str, ...]:
         return tuple(router.get_model_ids(model)) if router is not None else ()
     except Exception:  # a model the router does not know: it will say so itself
         return ()
+
+
+def leaves_choice() -> bool:
+    """Return whether the router may be told which deployment to take: nothing that its operator configured says otherwise."""
+    server: Any = sys.modules.get("litellm.proxy.proxy_server")
+    router = getattr(server, "llm_router", None)
+    if router is None or getattr(router, "optional_callbacks", None) or getattr(router, "routing_groups", None):
+        return False
+    strategy = getattr(router, "routing_strategy", None)
+    return str(getattr(strategy, "value", strategy)) in PLAIN_STRATEGIES
 
 
 def deployment_params(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from fastapi import HTTPException
 from litellm.exceptions import GuardrailRaisedException
 
+from ...middleware.shown import headers_of_refusal
+
 if TYPE_CHECKING:
     from ...middleware.errors import ShedError
 
@@ -32,17 +34,9 @@ class PassedOn(HTTPException):
 
 def refusal(error: ShedError, request_id: str) -> RefusedByForebay:
     """Return the exception to raise for a shed request."""
-    return RefusedByForebay(error.status, str(error), _headers(error, request_id))
+    return RefusedByForebay(error.status, str(error), headers_of_refusal(error, request_id))
 
 
 def passed_on(error: ShedError, request_id: str) -> PassedOn:
     """Return the exception to raise for a request that shall go to LiteLLM's fallbacks."""
-    return PassedOn(error.status, str(error), _headers(error, request_id))
-
-
-def _headers(error: ShedError, request_id: str) -> dict[str, str]:
-    return {
-        "retry-after": str(error.retry_after_s),
-        "x-forebay-cache": "shed",
-        "x-forebay-id": request_id,
-    }
+    return PassedOn(error.status, str(error), headers_of_refusal(error, request_id))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ...middleware.bodies import URGENCY_FIELDS, changes_the_answer
+from ...middleware.bodies import changes_the_answer
+from ...middleware.inbound import HINT_CHARS, controls_in, hints_in
 from ...middleware.keys import UncacheableError
 from ...middleware.narrow import is_array, is_object
 from ...middleware.records import Controls, Request
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 
 FLIGHT_ID: Final = "forebay_id"
 """Key in LiteLLM's request metadata that carries the flight's id through every hook."""
-
-BYPASS_HEADER: Final = "x-forebay-bypass"
-
-HINT_CHARS: Final = 200
-_CREDENTIALS: Final = ("key", "token", "secret", "auth", "cookie", "password")
 
 METADATA: Final = ("litellm_metadata", "metadata")
 """Where LiteLLM carries its notes along: which of the two depends on the endpoint."""
@@ -101,11 +97,11 @@ def controls_of(data: Mapping[str, Any], headers: Mapping[str, str]) -> Controls
     cache = data.get("cache")
     asked: Mapping[str, Any] = cache if is_object(cache) else {}
     disabled = data.get("caching") is False
-    directives = {part.strip() for part in headers.get("cache-control", "").lower().split(",")}
+    said = controls_in(headers)
     return Controls(
-        bypass=headers.get(BYPASS_HEADER, "").strip().lower() in ("1", "true", "yes"),
-        no_cache=disabled or asked.get("no-cache") is True or "no-cache" in directives,
-        no_store=disabled or asked.get("no-store") is True or "no-store" in directives,
+        bypass=said.bypass,
+        no_cache=said.no_cache or disabled or asked.get("no-cache") is True,
+        no_store=said.no_store or disabled or asked.get("no-store") is True,
         ttl_s=_seconds(asked.get("ttl", data.get("ttl"))),
         max_age_s=_seconds(asked.get("s-maxage", asked.get("s-max-age"))),
     )
@@ -135,18 +131,8 @@ def labels_of(identity: object) -> dict[str, str]:
 
 
 def hints_of(identity: object, data: Mapping[str, Any]) -> dict[str, str]:
-    """Return what rules may look at.
-
-    That is the client's own ``x-`` headers, how urgent its body says it is, and the metadata the operator gave key and team.
-
-    Headers whose name sounds like a credential are left out.
-    """
-    hints = {
-        f"header.{name}": value[:HINT_CHARS]
-        for name, value in headers_of(data).items()
-        if name.startswith("x-") and not any(word in name for word in _CREDENTIALS)
-    }
-    hints |= {f"body.{name}": str(data[name])[:HINT_CHARS] for name in URGENCY_FIELDS if data.get(name) is not None}
+    """Return what rules may look at: what the client says, and the metadata the operator gave key and team."""
+    hints = hints_in(headers_of(data), data)
     for prefix, field in (("key", "metadata"), ("team", "team_metadata")):
         given = getattr(identity, field, None)
         for name, value in given.items() if is_object(given) else ():

@@ -75,6 +75,7 @@ def handlers(bridge: Bridge) -> tuple[Callable[[], Awaitable[JSONResponse]], Cal
                 "inside": runtime.pipeline.gate.load.inflight,
                 "queued": runtime.pipeline.gate.load.queued,
                 "semantic": [dict(row) for row in report(runtime.acceptance)[:MOST_ROWS]],
+                "replicas": [dict(row) for row in bridge.replicas.report()[:MOST_ROWS]],
                 "components": {name: spec.type for name, spec in runtime.specs()},
                 "findings": [{"name": one.name, "ok": one.ok, "detail": one.detail, "fix": one.fix} for one in found],
             }

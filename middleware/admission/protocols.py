@@ -1,4 +1,4 @@
-"""Protocols of the admit stop: who is next, how much may be inside, who is refused, what makes a batch.
+"""Protocols of the admit stop: who is next, how much may be inside, who is refused, what makes a batch, which engine takes it.
 
 All are pure and fast: they run on the event loop for every request, the time comes with the argument, and the simulator of
 ``forebay lab scheduling`` runs the very same objects.
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..analysis.facts import Priority
-    from .tickets import Formed, Load, Refusal, Served, Ticket, Waiting
+    from .tickets import Formed, Load, Placed, Refusal, Replica, Served, Ticket, Waiting
 
 
 @runtime_checkable
@@ -107,6 +107,15 @@ class Shedding(Protocol):
 
     def entered(self, ticket: Ticket, load: Load) -> None:
         """Note a ticket that was let in, so that the rate is known at which the queue moves."""
+        ...
+
+
+@runtime_checkable
+class Placement(Protocol):
+    """Which of several engines that answer alike takes a request."""
+
+    def place(self, ticket: Ticket, replicas: Sequence[Replica]) -> Placed:
+        """Choose one of those given, at least one, and remember that its prompt was sent there."""
         ...
 
 

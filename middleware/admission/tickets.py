@@ -166,6 +166,38 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Replica:
+    """One of several engines that answer alike, as a request finds it.
+
+    Attributes:
+        id: its lane.
+        inside: requests in it and in front of it, whoever sent them.
+        ahead: prompt tokens that it has still to read for them.
+        kv_tokens: how many its prefix cache holds, 0 where it has none; None where nobody knows.
+        started_s: when it was started, by its own clock, 0 where nobody knows: one that was started anew has an empty cache.
+    """
+
+    id: str
+    inside: int = 0
+    ahead: float = 0.0
+    kv_tokens: int | None = None
+    started_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a request goes.
+
+    Attributes:
+        replica: the id.
+        tokens: of its prompt that must be read there: the prefix cache is thought to have the others.
+    """
+
+    replica: str
+    tokens: float
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a request was not let in.
 

@@ -9,7 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forebay.middleware.admission.tickets import Formed, Load, Objective, Refusal, Served, Ticket, Waiting
+    from forebay.middleware.admission.tickets import (
+        Formed,
+        Load,
+        Objective,
+        Placed,
+        Refusal,
+        Replica,
+        Served,
+        Ticket,
+        Waiting,
+    )
     from forebay.middleware.analysis.facts import (
         Difficulty,
         Fingerprint,
@@ -72,6 +82,7 @@ if TYPE_CHECKING:
         JUDGE,
         LIMIT,
         ORDERING,
+        PLACEMENT,
         PREDICTOR,
         SHEDDING,
         STORE,
@@ -86,7 +97,7 @@ if TYPE_CHECKING:
     from forebay.middleware.version import __version__
 
 _NAMES = {
-    "admission.tickets": ("Formed", "Load", "Objective", "Refusal", "Served", "Ticket", "Waiting"),
+    "admission.tickets": ("Formed", "Load", "Objective", "Placed", "Refusal", "Replica", "Served", "Ticket", "Waiting"),
     "analysis.facts": (
         "Difficulty",
         "Fingerprint",
@@ -150,6 +161,7 @@ _NAMES = {
         "LIMIT",
         "ORDERING",
         "SHEDDING",
+        "PLACEMENT",
         "PREDICTOR",
         "STORE",
         "STRATEGY",
@@ -180,6 +192,7 @@ __all__ = [
     "JUDGE",
     "LIMIT",
     "ORDERING",
+    "PLACEMENT",
     "PREDICTOR",
     "SHEDDING",
     "STORE",
@@ -214,12 +227,14 @@ __all__ = [
     "Objective",
     "Outcome",
     "Pattern",
+    "Placed",
     "Priority",
     "Profile",
     "Query",
     "Reading",
     "Refusal",
     "Registrar",
+    "Replica",
     "Request",
     "RequestFacts",
     "Runtime",

@@ -5,45 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from ..fingerprint.recent import RecentBlocks
 from .guard import Guard
 from .lazy_heap import LazyHeap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ...middleware.admission.tickets import Served, Ticket
-
-
-class _Recent:
-    """The blocks of the prompts that were let in last, as an engine's prefix cache may still hold them.
-
-    Of a prompt the first block counts as the latest, so the last are forgotten before those that they hang on.
-    """
-
-    __slots__ = ("_blocks", "_capacity")
-
-    def __init__(self, capacity: int) -> None:
-        if capacity < 1:
-            raise ValueError("ordering: at least one block must be remembered")
-        self._capacity = capacity
-        self._blocks: OrderedDict[int, None] = OrderedDict()
-
-    def add(self, prefix: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Remember a prompt's blocks; return those that were not there, and those that had to go."""
-        blocks = self._blocks
-        new = [name for name in prefix if name not in blocks]
-        for name in reversed(prefix):
-            blocks[name] = None
-            blocks.move_to_end(name)
-        gone = [blocks.popitem(last=False)[0] for _ in range(len(blocks) - self._capacity)]
-        return new, gone
-
-    def shared(self, prefix: Sequence[int]) -> int:
-        """Return how many of the first blocks are remembered."""
-        for at, name in enumerate(prefix):
-            if name not in self._blocks:
-                return at
-        return len(prefix)
 
 
 class Prefix:
@@ -67,7 +34,7 @@ class Prefix:
     def __init__(self, *, blocks: int = 8_000, window: int = 256, skips: int = 64) -> None:
         if window < 1:
             raise ValueError("ordering: the window must hold at least one ticket")
-        self._recent = _Recent(blocks)
+        self._recent = RecentBlocks(blocks)
         self._window = window
         self._guard = Guard(skips)
         self._near: OrderedDict[str, tuple[Ticket, int]] = OrderedDict()  # in the window, with their numbers

@@ -39,6 +39,7 @@ class Plan:
         forebay: forebay's settings, None for LiteLLM alone.
         raw: text of forebay's config file in place of the settings.
         litellm: more ``litellm_settings``, after the callbacks; `first` before them.
+        router: more ``router_settings``.
         models: more of the proxy's models.
         arguments: more words of the command line.
     """
@@ -49,6 +50,7 @@ class Plan:
     first: Mapping[str, Any] = field(default_factory=dict[str, Any])
     litellm: Mapping[str, Any] = field(default_factory=dict[str, Any])
     general: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    router: Mapping[str, Any] = field(default_factory=dict[str, Any])
     callbacks: tuple[str, ...] = (FOREBAY, RECORDER)
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     models: Sequence[Mapping[str, Any]] = ()
@@ -105,7 +107,7 @@ class Proxy:
         config = {
             "model_list": [*models(plan.upstream), *map(dict, plan.models)],
             "litellm_settings": settings,
-            "router_settings": {"num_retries": 0, "disable_cooldowns": True, "retry_after": 0},
+            "router_settings": {"num_retries": 0, "disable_cooldowns": True, "retry_after": 0, **plan.router},
             "general_settings": {"master_key": self.key, **plan.general},
         }
         path = self.folder / "config.yaml"

@@ -146,7 +146,7 @@ async def test_one_who_comes_late_reads_from_the_beginning() -> None:
         await quiet()
         assert late.got == []  # the leader itself waits for the next word
         voice.go()
-        assert await asyncio.gather(first.task, late.task) == [["one", "two", "three"]] * 2
+        assert list(await asyncio.gather(first.task, late.task)) == [["one", "two", "three"]] * 2
         assert voice.calls == 1
 
 

@@ -20,12 +20,13 @@ from forebay.middleware.registry import (
     EXPIRY,
     LIMIT,
     ORDERING,
+    PLACEMENT,
     Build,
     Kind,
     Registry,
 )
 from forebay.middleware.telemetry import Telemetry
-from forebay.plugins import acceptance, analysis, embedding, engines, keeping, limit, ordering
+from forebay.plugins import acceptance, analysis, embedding, engines, keeping, limit, ordering, placement
 
 CONFIG = Config()
 DEFAULTS = [
@@ -34,6 +35,7 @@ DEFAULTS = [
     (ACCEPTANCE, CONFIG.acceptance.type),
     (ORDERING, CONFIG.ordering.type),
     (LIMIT, CONFIG.limit.type),
+    (PLACEMENT, CONFIG.placement.type if CONFIG.placement is not None else ""),
     (EXPIRY, CONFIG.expiry.type),
     (EVICTION, CONFIG.eviction.type),
     *((ANSWER_CHECK, spec.type) for spec in CONFIG.answer_checks),
@@ -43,7 +45,7 @@ DEFAULTS = [
 @pytest.fixture
 def registry() -> Registry:
     made = Registry()
-    for plugin in (acceptance, analysis, embedding, engines, keeping, limit, ordering):
+    for plugin in (acceptance, analysis, embedding, engines, keeping, limit, ordering, placement):
         plugin.register_components(made.registrar(plugin.__name__))
     return made
 

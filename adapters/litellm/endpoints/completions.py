@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import litellm
 
-from ....middleware.chat import answer_of, pieces
-from ....middleware.narrow import is_array, is_object
+from ....middleware.chat import answer_of
+from ....middleware.narrow import is_object
+from ...openai.completions import TextAssembler, messages_of, replay
 from ..replay import ReplayedChunks, text_chunk
 from .base import body_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ....middleware.flight import Flight
     from ....middleware.records import Answer, JsonObject
@@ -50,15 +51,7 @@ class Completions:
 
     def messages(self, data: Mapping[str, Any]) -> Sequence[JsonObject] | None:
         """Return one user message: the text, or a part for each prompt of a list."""
-        prompt = data.get("prompt")
-        if isinstance(prompt, str):
-            return [{"role": "user", "content": prompt}]
-        if not is_array(prompt) or not prompt:
-            return None
-        if all(isinstance(token, int) for token in prompt):
-            prompt = [prompt]
-        # not text parts: several prompts are not one text
-        return [{"role": "user", "content": [{"type": "prompt", "prompt": one} for one in prompt]}]
+        return messages_of(data.get("prompt"))
 
     def answer(self, flight: Flight, value: object, stream: object) -> Answer | None:
         """Return a ``text_completion``."""
@@ -69,23 +62,15 @@ class Completions:
 
     def collected(self, flight: Flight, chunks: Sequence[object]) -> Answer | None:
         """Put a stream together: LiteLLM keeps none of this endpoint."""
-        head: dict[str, Any] = {}
-        choices: dict[int, dict[str, Any]] = {}
+        assembler = TextAssembler()
         for chunk in chunks:
             dump = getattr(chunk, "model_dump", None)
-            piece: dict[str, Any] = dump() if dump is not None else {}
-            head.update({name: value for name, value in piece.items() if name != "choices" and value is not None})
-            for one in piece.get("choices") or ():
-                _add(choices.setdefault(int(one.get("index") or 0), {"text": ""}), one)
-        whole: dict[str, Any] = {
-            **head,
-            "object": "text_completion",
-            "choices": [choices[at] for at in sorted(choices)],
-        }
-        usage = head.get("usage")
+            assembler.add(dump() if dump is not None else {})
+        whole = assembler.answer().body
+        usage = whole.get("usage")
         if not is_object(usage) or not usage.get("total_tokens"):
-            whole["usage"] = _counted(flight.request.messages, whole["choices"])
-        return answer_of(whole) if choices else None
+            whole = {**whole, "usage": _counted(flight.request.messages, whole["choices"])}
+        return answer_of(whole) if whole["choices"] else None
 
     def hand_out(self, flight: Flight, kwargs: Mapping[str, Any], words: int) -> object:
         """Return the whole object, or a stream of its chunks."""
@@ -94,7 +79,7 @@ class Completions:
             return body
         options = kwargs.get("stream_options")
         usage = is_object(options) and options.get("include_usage") is True
-        return ReplayedChunks(map(text_chunk, _replay(body, words, usage=usage)), body, kwargs)
+        return ReplayedChunks(map(text_chunk, replay(body, include_usage=usage, words=words)), body, kwargs)
 
 
 def _counted(messages: Sequence[JsonObject], choices: Sequence[JsonObject]) -> dict[str, int]:
@@ -104,27 +89,3 @@ def _counted(messages: Sequence[JsonObject], choices: Sequence[JsonObject]) -> d
     read = host.token_counter(text=asked)
     written = sum(host.token_counter(text=str(choice.get("text") or "")) for choice in choices)
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-
-
-def _add(choice: dict[str, Any], piece: Mapping[str, Any]) -> None:
-    for name, value in piece.items():
-        if name == "text":
-            choice["text"] += value or ""
-        elif name == "logprobs" and value is not None:
-            before: dict[str, Any] = choice.get("logprobs") or {}
-            choice["logprobs"] = {key: [*(before.get(key) or ()), *(value.get(key) or ())] for key in value}
-        elif value is not None:
-            choice[name] = value
-
-
-def _replay(body: JsonObject, words: int, *, usage: bool) -> Iterator[JsonObject]:
-    head = {name: value for name, value in body.items() if name not in ("choices", "usage")}
-    for choice in body.get("choices") or ():
-        rest = {name: value for name, value in choice.items() if name not in ("text", "finish_reason", "logprobs")}
-        logprobs = choice.get("logprobs")
-        for piece in pieces(choice.get("text") or "", words):
-            yield {**head, "choices": [{**rest, "text": piece, "finish_reason": None, "logprobs": logprobs}]}
-            logprobs = None
-        yield {**head, "choices": [{**rest, "text": "", "finish_reason": choice.get("finish_reason")}]}
-    if usage and body.get("usage") is not None:
-        yield {**head, "choices": [], "usage": body["usage"]}

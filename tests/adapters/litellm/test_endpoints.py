@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from forebay.adapters.litellm.endpoints import ENDPOINTS
 from forebay.adapters.litellm.endpoints.embeddings import MAX_ITEMS, cached_embedding, items_of, message_of
-from forebay.adapters.litellm.endpoints.messages import EVENTS, assemble, replay
+from forebay.adapters.litellm.endpoints.messages import EVENTS
+from forebay.adapters.openai.messages import assemble, data_of, replay
 from forebay.middleware.flight import Flight, Part
 from forebay.middleware.keys import Keyring, make_key
 from forebay.middleware.narrow import is_object
@@ -149,7 +150,7 @@ def test_a_message_replayed_is_the_message(content: list[dict[str, Any]], words:
         "stop_sequence": None,
         "usage": {"input_tokens": 3, "output_tokens": 4},
     }
-    again = assemble(replay(body, words))
+    again = assemble(data_of(replay(body, words)))
     assert again is not None
     assert again.body == body
     assert (again.input_tokens, again.output_tokens) == (3, 4)
@@ -160,14 +161,14 @@ def test_a_message_that_broke_off_is_none(content: list[dict[str, Any]], draw: s
     body = {"id": "m", "type": "message", "content": content, "stop_reason": "end_turn"}
     events = list(replay(body, 1))
     cut = draw.draw(st.integers(0, len(events) - 1))
-    assert assemble(events[:cut]) is None
+    assert assemble(data_of(events[:cut])) is None
 
 
 def test_an_error_in_a_stream_of_messages_spoils_it() -> None:
     body = {"id": "m", "type": "message", "content": [{"type": "text", "text": "a"}], "stop_reason": "end_turn"}
     events = list(replay(body, 1))
     error = 'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error"}}\n\n'
-    assert assemble([*events[:2], error, *events[2:]]) is None
+    assert assemble(data_of([*events[:2], error, *events[2:]])) is None
 
 
 def test_messages_are_handed_out_as_litellm_keeps_them() -> None:
@@ -176,7 +177,7 @@ def test_messages_are_handed_out_as_litellm_keeps_them() -> None:
     assert messages.hand_out(flight(request("messages", []), body), {}, 1) == body
     streamed = messages.hand_out(flight(request("messages", [], stream=True), body), {}, 1)
     assert is_object(streamed)
-    again = assemble(streamed[EVENTS])
+    again = assemble(data_of(streamed[EVENTS]))
     assert again is not None
     assert again.body["content"] == body["content"]
 

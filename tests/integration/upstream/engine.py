@@ -30,12 +30,14 @@ class Upstream:
 
     Attributes:
         peak: the most requests that were inside at once; may be set back to 0.
+        metrics: what it says at ``/metrics``, None for nothing.
     """
 
     def __init__(self, *, fixed: bool = False) -> None:
         self.calls: list[Call] = []
         self.port = 0
         self.peak = 0
+        self.metrics: str | None = None
         self._inside = 0
         self._fixed = fixed
         self._scripts: dict[str, Script] = {}
@@ -64,7 +66,8 @@ class Upstream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.call_soon_threadsafe(self._closing.set)
+        if not self._loop.is_closed():  # a test may have ended it
+            self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join(10)
 
     def on(self, prompt: str, *replies: Reply) -> None:
@@ -99,6 +102,7 @@ class Upstream:
     async def _serve(self) -> None:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/metrics", self._metrics)
         for path in PATHS:
             app.router.add_post(path, self._answer)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
@@ -114,6 +118,9 @@ class Upstream:
     async def _models(self, request: web.Request) -> web.Response:
         tiny = {"id": "tiny", "object": "model", "created": 1_700_000_000, "owned_by": "upstream"}
         return web.json_response({"object": "list", "data": [tiny]})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(text=self.metrics or "", status=404 if self.metrics is None else 200)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body: dict[str, Any] = await request.json()
