@@ -34,6 +34,8 @@ class Prefix:
     def __init__(self, *, blocks: int = 8_000, window: int = 256, skips: int = 64) -> None:
         if window < 1:
             raise ValueError("ordering: the window must hold at least one ticket")
+        if blocks < 1:
+            raise ValueError("ordering: at least one block must be remembered")
         self._recent = RecentBlocks(blocks)
         self._window = window
         self._guard = Guard(skips)
