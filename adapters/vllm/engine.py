@@ -37,8 +37,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _CHANGE_WEIGHTS: Final = frozenset(
-    {"finish_weight_update", "start_weight_update", "update_weight_version", "update_weights"}
+    {
+        "collective_rpc",
+        "finish_weight_update",
+        "start_draft_weight_update",
+        "start_weight_update",
+        "update_weight_version",
+        "update_weights",
+    }
 )
+"""Members after which the engine may answer otherwise, whether or not its weights have another version then."""
 
 
 def wrap(engine: Any, config: Config | None = None, *, runtime: Runtime | None = None) -> ForebayEngine:
@@ -81,6 +89,7 @@ class ForebayEngine:
         self._starting: asyncio.Task[None] | None = None
         self._traces: bool | None = None
         self._weights: str | None = None
+        self._changes = 0
         self._active: set[str] = set()
         self.runtime = runtime
         self.hears = False
@@ -109,7 +118,8 @@ class ForebayEngine:
             self._traces = bool(await self._engine.is_tracing_enabled())
         if self._weights is None:
             version = getattr(self._engine, "get_weight_version", None)
-            self._weights = str(await version()) if version is not None else ""
+            told = str(await version()) if version is not None else ""
+            self._weights = f"{told} changed {self._changes}" if self._changes else told
 
     async def stop(self) -> None:
         """Finish what forebay does in the background, and close it; the engine stays."""
@@ -294,6 +304,7 @@ class ForebayEngine:
                 return await change(*args, **given)
             finally:
                 self._weights = None
+                self._changes += 1
 
         return changed
 
