@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from forebay.middleware.narrow import is_array, is_object
 from tests.integration.chat_scripts import WORDS
 from tests.integration.proxy import Plan, Proxy
-from tests.integration.scripted import ScriptedEngine
+from tests.integration.scripted import NotReachedError, ScriptedEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -207,7 +207,20 @@ async def _run(cases: Sequence[Case], engines: Sequence[ScriptedEngine], proxies
 
 
 async def _ask(client: httpx.AsyncClient, engine: ScriptedEngine, case: Case, script: Script) -> Shown:
-    """Ask until the answer ends, or breaks off where the script says so, or until the script has the client leave."""
+    """Ask until the answer ends, or breaks off where the script says so, or until the script has the client leave.
+
+    One leaving before the first word that the engine does not hear of is asked again: this was seen once, not again
+    in 800 tries, and it would fail every test of the file. Two in a row are a defect.
+    """
+    try:
+        return await _ask_once(client, engine, case, script)
+    except NotReachedError:
+        if script.words or not case.leaves:
+            raise
+        return await _ask_once(client, engine, case, script)
+
+
+async def _ask_once(client: httpx.AsyncClient, engine: ScriptedEngine, case: Case, script: Script) -> Shown:
     wire = case.wire_of(script)
     before = len(engine.of(case.name))
     engine.on(case.name, wire)

@@ -47,6 +47,10 @@ class Sent:
     cue: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class NotReachedError(AssertionError):
+    """The requests with a prompt did not come to a state in time."""
+
+
 class ScriptedEngine:
     """The engine; it runs while its ``with`` block is open.
 
@@ -95,7 +99,7 @@ class ScriptedEngine:
             self._loop.call_soon_threadsafe(call.cue.set)
 
     async def until(self, prompt: str, reached: Callable[[list[Sent]], bool], timeout_s: float = 20.0) -> None:
-        """Wait until the requests with this prompt satisfy a condition."""
+        """Wait until the requests with this prompt satisfy a condition; raises `NotReachedError` if they do not."""
 
         def wait() -> bool:
             with self._changed:
@@ -103,7 +107,9 @@ class ScriptedEngine:
                     lambda: reached([call for call in self.calls if call.prompt == prompt]), timeout_s
                 )
 
-        assert await asyncio.to_thread(wait), f"not reached after {timeout_s} s: {self.of(prompt)}"
+        if not await asyncio.to_thread(wait):
+            msg = f"not reached after {timeout_s} s by the engine on port {self.port}: {self.of(prompt)}"
+            raise NotReachedError(msg)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
