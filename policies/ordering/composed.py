@@ -85,8 +85,8 @@ class _Band:
 class Composed:
     """The next ticket is of the most urgent class of which somebody waits, and there of the tenant that has had the least.
 
-    Tenants are compared by `Accounts`, for each class by itself; `Line` says who of a tenant's own is next: by deadline as long
-    as most can be in time, else the shortest in time.
+    Tenants are compared by `Accounts`, for each class by itself; `Line` says who of a tenant's own is next: the shortest in
+    time, but whose deadline is near while all can be in time.
 
     Bound on waiting: who has waited for its class's patience is let in after at most ``guard * (n + 1)`` more, n being those
     waiting whose patience ends before: every `guard`-th that is let in is the one whose patience ended first. And after at

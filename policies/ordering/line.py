@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 _LOST: Final = 0.05
 _PACE: Final = 1 / 64
+_URGENT: Final = 0.5
+"""Share of the time that one may wait, left when its deadline goes before anybody's length."""
+_SECONDS_A_TOKEN: Final = 0.05
+"""Of an answer that is late anyway."""
 _AT_ONCE: Final = 32
 """Late ones found with one look: where thousands got late together, nobody waits until all of them have been moved."""
 
@@ -41,10 +45,12 @@ class Losses:
 class Line:
     """Who is next of one tenant and class.
 
-    Of those who can still enter in time for their objective, the one who must enter first: that order loses nobody where nobody
-    need be lost (earliest deadline first). Where more than a twentieth of its class got late of late, not all can be in time: then
-    the shortest of those in time, by predicted length. The late ones come behind, as they came; those without an objective are
-    never late, and go by length behind those who have one.
+    Of those who can still enter in time for their objective, the shortest, by predicted length; but the one who must enter first
+    once half of the time that it may wait is over: that order loses nobody where nobody need be lost (earliest deadline first).
+    Where more than a twentieth of its class got late of late, not all can be in time: then always the shortest of those in
+    time. The late ones come behind, in the order in which they would have ended had each begun when it came, at 50 ms a token: of a
+    burst the shortest first, and nobody is passed by those who come so much later. Those without an objective are never late, and
+    go by length behind those who have one.
 
     Bound: who has waited `patience_s` is let in after at most ``every * (m + 1)`` more of this line, m being those of it who
     came before: every `every`-th is the oldest.
@@ -62,7 +68,7 @@ class Line:
         self._came: OrderedDict[str, Ticket] = OrderedDict()
         self._timely: LazyHeap[str, float] = LazyHeap()  # by length
         self._dues: LazyHeap[str, float] = LazyHeap()  # the same ones, by when they must enter
-        self._late: LazyHeap[str, float] = LazyHeap()  # by when they came
+        self._late: LazyHeap[str, float] = LazyHeap()  # by when they would have ended
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -92,12 +98,16 @@ class Line:
             late = due[1]
             self._dues.discard(late)
             self._timely.discard(late)
-            self._late.add(late, self._came[late].enqueued_s)
+            ticket = self._came[late]
+            self._late.add(late, ticket.enqueued_s + _SECONDS_A_TOKEN * length(ticket))
             self._losses.note(late=True)
         first = self._dues.first()
-        if first is None or self._losses.share > _LOST or first[0] == math.inf:
+        if first is None or self._losses.share > _LOST or not self._urgent(*first, now_s):
             first = self._timely.first() or self._late.first()
         return None if first is None else self._came[first[1]]
+
+    def _urgent(self, due_s: float, name: str, now_s: float) -> bool:
+        return due_s < math.inf and due_s - now_s <= _URGENT * (due_s - self._came[name].enqueued_s)
 
     def entered(self, ticket: Ticket) -> None:
         """Count one of the line that was let in."""

@@ -30,11 +30,39 @@ def two(losses: Losses) -> Line:
     return line
 
 
-@pytest.mark.parametrize(("losses", "first"), [(Losses(), "long"), (overrun(), "short")])
-def test_by_deadline_until_some_are_lost_then_the_shortest(losses: Losses, first: str) -> None:
-    head = two(losses).peek(1.5)
+@pytest.mark.parametrize(
+    ("losses", "now_s", "first"),
+    [(Losses(), 0.9, "short"), (Losses(), 1.0, "long"), (Losses(), 2.0, "long"), (overrun(), 1.5, "short")],
+    ids=["there is time", "half of it is over", "the last moment", "not all can be in time"],
+)
+def test_the_shortest_until_a_deadline_is_near(losses: Losses, now_s: float, first: str) -> None:
+    head = two(losses).peek(now_s)
     assert head is not None
     assert head.id == first
+
+
+def order(line: Line, now_s: float) -> list[str]:
+    found: list[str] = []
+    while (head := line.peek(now_s)) is not None:
+        line.remove(head.id)
+        line.entered(head)
+        found.append(head.id)
+    return found
+
+
+def test_of_a_late_burst_the_shortest_is_first() -> None:
+    line = Line(8, 60.0, Losses())
+    for length in (300, 20, 100, 5, 200):
+        line.push(ticket(str(length), 0.0, output_tokens=float(length), objective=SOON))
+    assert order(line, 9.0) == ["5", "20", "100", "200", "300"]
+
+
+def test_a_late_one_is_passed_by_those_alone_who_would_have_ended_before_it() -> None:
+    line = Line(8, 60.0, Losses())
+    line.push(ticket("long", 0.0, output_tokens=200.0, objective=SOON))  # 10 s at 50 ms a token
+    line.push(ticket("passes", 9.0, output_tokens=10.0, objective=SOON))
+    line.push(ticket("does not", 9.9, output_tokens=10.0, objective=SOON))
+    assert order(line, 20.0) == ["passes", "long", "does not"]
 
 
 def test_the_late_come_behind_and_are_counted_once() -> None:
