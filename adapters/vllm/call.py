@@ -31,6 +31,7 @@ class Call:
         params: the body's other fields, by which the prompt was made of the messages and the answer is sampled.
         tenant: who may share answers with whom.
         labels, hints, controls, deadline_s: see `Request`.
+        trace: the caller's ``traceparent`` and ``tracestate``; the engine is told of them only where it traces, too.
         answers_refusals: the server answers a refused request with its status by itself, even one whose answer is a stream.
         flights: what forebay knows of each prompt of the call.
         decided: whether each of them goes on, set with the first.
@@ -44,6 +45,7 @@ class Call:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     hints: Mapping[str, str] = field(default_factory=dict[str, str])
     deadline_s: float | None = None
+    trace: Mapping[str, str] = field(default_factory=dict[str, str])
     answers_refusals: bool = False
     flights: list[Flight] = field(default_factory=list["Flight"])
     decided: asyncio.Event = field(default_factory=asyncio.Event)

@@ -220,7 +220,7 @@ class ForebayEngine:
             except Exception as error:  # what cannot be read is not kept, but waits its turn like the others
                 telemetry.dependency_error("vllm", type(error).__name__)
                 request = asked.unkept(self._about, name)
-            headers: Mapping[str, str] = asked.given.get("trace_headers") or {}
+            headers: Mapping[str, str] = asked.given.get("trace_headers") or asked.call.trace
             flight = self.runtime.pipeline.begin(request, telemetry.parent_of(None, headers))
         except Exception as error:
             telemetry.dependency_error("vllm", type(error).__name__)

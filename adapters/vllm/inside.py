@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _CHAT: Final = "/v1/chat/completions"
 _SUCCESS: Final = range(200, 300)
+_TRACE: Final = ("traceparent", "tracestate")
 _ECHOED: Final = (b"access-control-", b"vary", b"x-request-id")
 """Of the response that a refusal stands in for: what a browser needs to read it, and who it was."""
 
@@ -106,6 +107,7 @@ def call_of(scope: Scope, body: bytes | None, runtime: Runtime) -> Call:
         labels={} if tenant == ANYBODY else {"key": tenant[:12]},
         controls=controls_in(headers),
         hints=hints_in(headers, fields),
+        trace={name: headers[name] for name in _TRACE if name in headers},
         answers_refusals=True,
     )
 

@@ -52,26 +52,31 @@ class Check:
     @property
     def worse(self) -> list[str]:
         """What it says with forebay and does not say of LiteLLM alone."""
-        out: list[str] = []
-        for run, verdicts in (("cold", self.cold), ("warm", self.warm)):
-            for name, alone in self.alone.items():
-                verdict = verdicts[name]
-                new = verdict.complaints - alone.complaints
-                if new or verdict.status != alone.status:
-                    out.append(f"{self.format} | {name} | {run}: {verdict.status}, not {alone.status}; {sorted(new)}")
-        return out
+        runs = (("cold", self.cold), ("warm", self.warm))
+        return [f"{self.format} | {line}" for run, verdicts in runs for line in worse(self.alone, verdicts, run)]
+
+
+def worse(alone: Mapping[str, Verdict], verdicts: Mapping[str, Verdict], run: str) -> list[str]:
+    """Return what is said in a run with forebay and not without it."""
+    out: list[str] = []
+    for name, one in alone.items():
+        verdict = verdicts[name]
+        new = verdict.complaints - one.complaints
+        if new or verdict.status != one.status:
+            out.append(f"{name} | {run}: {verdict.status}, not {one.status}; {sorted(new)}")
+    return out
 
 
 async def check(lone: Proxy, fronted: Proxy, engine: Upstream) -> list[Check]:
     """Run the checker on every format."""
     checks: list[Check] = []
     for name, model in FORMATS.items():
-        direct = await _run(engine.url, "none", name, model)
+        direct = await verdicts_on(engine.url, "none", name, model)
         runs: list[Mapping[str, Verdict]] = []
         calls: list[int] = []
         for proxy in (lone, fronted, fronted):
             before = len(engine.calls)
-            runs.append(await _run(f"{proxy.url}/v1", proxy.key, name, model))
+            runs.append(await verdicts_on(f"{proxy.url}/v1", proxy.key, name, model))
             calls.append(len(engine.calls) - before)
             if proxy is fronted:
                 await proxy.settled()
@@ -79,7 +84,8 @@ async def check(lone: Proxy, fronted: Proxy, engine: Upstream) -> list[Check]:
     return checks
 
 
-async def _run(url: str, key: str, name: str, model: str) -> dict[str, Verdict]:
+async def verdicts_on(url: str, key: str, name: str, model: str) -> dict[str, Verdict]:
+    """Run the checker once, on one format, and return its verdicts by test."""
     arguments = ("--json", "--format", name, "-u", url, "-k", key, "-m", model)
     process = await asyncio.create_subprocess_exec(
         SCRIPT, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE

@@ -3,111 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import pytest
 
-from tests.integration.proxy import free_port
-from tests.vllm.model import FOLDER
-from tests.vllm.real import ENVIRONMENT
+from tests.vllm.serving import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-START_S: Final = 240.0
 KEY: Final = {"authorization": "Bearer right"}
 CONFIG: Final = """\
 store: {type: memory}
 cache: {semantic: "off"}
 admission: {max_queue: 2}
 """
-WORDS: Final = "--dtype bfloat16 --enforce-eager --max-model-len 2048 --max-num-seqs 4 --served-model-name tiny"
 OWN: Final = ("id", "created")
-
-
-class Server:
-    """The process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._log = folder / "serve.log"
-        (folder / "forebay.yaml").write_text(CONFIG, encoding="utf-8")
-        env = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.lower().endswith("_proxy") and not name.startswith(("FOREBAY", "OTEL_", "PROMETHEUS"))
-        }
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "forebay", "vllm", "serve", str(FOLDER), *WORDS.split()),
-                    *("--port", str(self.port), "--api-key", "right", "other"),
-                ],
-                cwd=folder,
-                env={**env, **ENVIRONMENT},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # its engine's processes are in its group
-            )
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text(encoding="utf-8", errors="replace")[-6000:]
-
-    def client(self, **headers: str) -> httpx.Client:
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=120, trust_env=False)
-
-    def wait_until_ready(self) -> None:
-        ends = time.monotonic() + START_S
-        with self.client() as client:
-            while True:
-                assert self.process.poll() is None, self.log
-                assert time.monotonic() < ends, self.log
-                try:
-                    if client.get("/health").status_code == 200:
-                        return
-                except httpx.TransportError:
-                    time.sleep(0.2)
-
-    def left(self) -> list[int]:
-        """Processes of its group that still are."""
-        found: list[int] = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    text = (entry / "stat").read_text(encoding="ascii")
-                except OSError:
-                    continue
-                state, _, group = text.rpartition(") ")[2].split()[:3]
-                if int(group) == self.process.pid and state != "Z":
-                    found.append(int(entry.name))
-        return found
-
-    def stop(self) -> None:
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        self.process.wait(20)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("serve"))
-    try:
-        made.wait_until_ready()
+    with Server(tmp_path_factory.mktemp("serve"), CONFIG) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture
@@ -215,7 +136,7 @@ def test_the_metrics_of_both_are_on_one_page(client: httpx.Client) -> None:
         'forebay_requests_total{ending="complete",status="miss"}',
         'forebay_engine_running{engine="0"}',
         'forebay_engine_kv_usage{engine="0"}',
-        'forebay_engine_places{lane=""} 4.0',
+        'forebay_engine_places{lane=""} 5.0',
         "forebay_cache_lookup_duration_seconds_bucket",
         'gen_ai_server_time_to_first_token_seconds_count{gen_ai_operation_name="chat"',
     ):
@@ -248,7 +169,7 @@ def test_who_leaves_is_gone_from_the_engine(client: httpx.Client, server: Server
 
 
 def test_what_finds_no_room_is_refused_with_its_status(client: httpx.Client) -> None:
-    """Four places and two that may wait: of nine, three are refused, streams, too."""
+    """Four places, one more ahead, and two that may wait: of nine, two are refused, streams, too."""
 
     def one(at: int) -> httpx.Response:
         asked = body(f"Count to {at}.", max_tokens=60, ignore_eos=True, stream=at % 2 == 0)

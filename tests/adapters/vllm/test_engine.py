@@ -261,12 +261,17 @@ async def test_arguments_go_through_as_they_came() -> None:
         assert fake.calls[0].request_id == "r"
 
 
-async def test_the_engine_is_in_our_trace_only_where_it_traces() -> None:
+@pytest.mark.parametrize("by_server", [False, True])
+@pytest.mark.parametrize("tracing", [False, True])
+async def test_the_engine_is_in_our_trace_only_where_it_traces(tracing: bool, by_server: bool) -> None:
+    """vLLM's server hands the caller's headers on only where vLLM itself traces; forebay's own server always does."""
     outside = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-    fake = FakeEngine(tracing=True)
+    fake = FakeEngine(tracing=tracing)
     async with wrapped(fake) as engine:
-        await read(engine, trace_headers=outside)
-        assert "0af7651916cd43dd8448eb211c80319c" in fake.calls[0].given["trace_headers"]["traceparent"]
+        with calling(Call(trace=outside if by_server else {})):
+            await read(engine, trace_headers={} if by_server else outside)
+        told: dict[str, str] = fake.calls[0].given["trace_headers"]
+        assert ("0af7651916cd43dd8448eb211c80319c" in told.get("traceparent", "")) == (tracing or not by_server)
 
 
 async def test_a_name_that_is_used_twice_at_a_time_is_no_confusion() -> None:
