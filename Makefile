@@ -42,10 +42,11 @@ check: $(DEV)  ## lint, format, types, import contracts, declared dependencies
 ci:  ## all that must pass before a change lands: check, test, the slow tests, test-vllm, demo
 	@bash .ci/run
 
-bench: $(DEV)  ## run one benchmark: NAME=script ARGS='--json FILE'
+ON_VLLM := $(filter vllm_front vllm_overload,$(NAME))
+bench: $(if $(ON_VLLM),$(VLLM_DEV),$(DEV))  ## run one benchmark: NAME=script ARGS='--json FILE'
 	@test -n "$(NAME)" && test -f "benchmarks/$(NAME).py" || { \
 	  echo "make bench NAME=script, one of:" $(sort $(basename $(notdir $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)))))" "; exit 2; }
-	@$(BIN)/python benchmarks/$(NAME).py $(ARGS)
+	@$(if $(ON_VLLM),$(VLLM_VENV)/bin,$(BIN))/python benchmarks/$(NAME).py $(ARGS)
 
 lock: $(STAMPS)/uv  ## resolve constraints/*.txt anew (UPGRADE=1 takes newer versions)
 	$(call compile,uv) constraints/uv.in

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONGEST: Final = 384
+CROWD_TOKENS: Final = (8, 16, 16, 24, 32, 32, 48, 96)
 COUNTRIES: Final = (
     "France Spain Italy Greece Egypt Japan China India Peru Chile Brazil Canada Mexico Cuba Kenya Ghana Nigeria Morocco Turkey "
     "Poland Norway Sweden Finland Denmark Austria Hungary Portugal Ireland Iceland Russia Ukraine Thailand Vietnam Nepal Iran "
@@ -81,6 +82,16 @@ def uniform(rep: int, count: int) -> list[Ask]:
     return [
         Ask("uniform", f"{rep} {at} " + " ".join(draw.choices(WORDS, k=40)), 32, exactly=True) for at in range(count)
     ]
+
+
+def crowd(rate: float, seconds: float, seed: int) -> list[Ask]:
+    """Return distinct requests of 8 to 96 tokens that come at random at a rate; a ``max_tokens`` says how long each will be."""
+    draw = random.Random(seed)
+    found, at_s = list[Ask](), 0.0
+    while (at_s := at_s + draw.expovariate(rate)) < seconds:
+        text = f"{seed} {len(found)} " + " ".join(draw.choices(WORDS, k=40))
+        found.append(Ask("crowd", text, draw.choice(CROWD_TOKENS), exactly=True, at_s=at_s))
+    return found
 
 
 def azure(path: Path, prompt_part: float, output_part: float) -> Iterator[Ask]:

@@ -121,14 +121,18 @@ class Engine:
         )
         labels = {} if ask.told is None else {"told": str(ask.told)}
         began, first, tokens, steps = time.monotonic(), 0.0, 0, self._steps
-        with calling(Call(messages=messages, tenant=tenant, labels=labels)):
-            outputs = engine.generate({"prompt_token_ids": ids}, params, f"request-{self._numbers}")
+        call = Call(
+            messages=messages, tenant=tenant, labels=labels, params={"max_tokens": ask.most}, answers_refusals=True
+        )
         try:
+            with calling(call):
+                engine.check_admission()  # the server does, before it does anything else
+                outputs = engine.generate({"prompt_token_ids": ids}, params, f"request-{self._numbers}")
             async for output in outputs:
                 first = first or time.monotonic()
                 tokens += len(output.outputs[0].token_ids)
         except Exception as error:
-            if type(error).__name__ not in {"GracefulHTTPError", "EngineOverloadedError"}:
+            if not isinstance(error, _refusals()):
                 raise
             return Seen(ask.kind, began, 0.0, time.monotonic() - began, 0, refused=True)
         return Seen(ask.kind, began, first - began, time.monotonic() - began, tokens, self._steps - steps)
@@ -160,6 +164,10 @@ class Engine:
             return await self.ask(engine, ask)
 
         return await asyncio.gather(*(one(ask) for ask in asks))
+
+
+def _refusals() -> Any:
+    return import_module("vllm.exceptions").GracefulHTTPError
 
 
 @asynccontextmanager
