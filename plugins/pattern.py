@@ -44,7 +44,7 @@ class NeighboursSettings(Settings):
     """
 
     window_s: Seconds = 300.0
-    most: Annotated[int, Field(ge=1, le=4096)] = 512
+    most: Annotated[int, Field(ge=1, le=4096)] = 256
     similar: Cosine = 0.88
     clusters: Annotated[int, Field(ge=1, le=1024)] = 64
     alike: Cosine = 0.6

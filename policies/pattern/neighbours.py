@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .vectors import Floats
 
 WINDOW_S: Final = 300.0
-MOST: Final = 512
+MOST: Final = 256
 SIMILAR: Final = 0.88
 CLUSTERS: Final = 64
 ALIKE: Final = 0.6
