@@ -10,8 +10,8 @@ b   12 equal requests at once, 48 tokens each
 c   6 groups of 4 prompts that begin with the same 550 tokens, in turn, ``prefix`` as the ordering: where the engine's prefix cache
     holds three of the beginnings (two slots), and where it holds all
 d   8 clients that ask distinct things of one size, as fast as they are answered: here forebay cannot help. ``exact hits only``:
-    nothing is embedded; ``none ahead``: with that, a fixed limit of as many as the engine has slots, so that a place that gets free
-    waits for forebay
+    nothing is embedded; ``one ahead``: with that, a fixed limit of one more than the engine has slots, which the engine takes
+    without waiting for forebay
 e   a part of the Azure conversation trace's tokens at its arrivals, scaled in time to `--rho` of what this engine can do: both get
     the same requests, in four turns; 95% intervals by bootstrap over requests. ``good`` is within forebay's default objective
 
@@ -135,14 +135,14 @@ class Front:
         async def ask_all(side: Any, given: Sequence[Ask]) -> list[Seen]:
             return await running.closed(side, given, 2 * SLOTS)
 
-        no_more = {"limit": {"type": "fixed", "max_inflight": SLOTS}}
+        one_more = {"limit": {"type": "fixed", "max_inflight": SLOTS + 1}}
         async with (
             fronted(running, {}) as wrapped,
             fronted(running, {"cache": {"semantic": "off"}}) as exact,
-            fronted(running, {"cache": {"semantic": "off"}, **no_more}) as slots,
+            fronted(running, {"cache": {"semantic": "off"}, **one_more}) as ahead,
         ):
             count: int = self._arguments.uniform
-            sides = {"bare": running.bare, "d": wrapped, "d, exact hits only": exact, "d, none ahead": slots}
+            sides = {"bare": running.bare, "d": wrapped, "d, exact hits only": exact, "d, and one ahead": ahead}
             await self._compare(sides, lambda rep: asks.uniform(rep, count), ask_all)
 
     async def _e(self, running: Engine) -> None:

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 _BY_NUMBERS: Final = ("goodput", "fixed", "tokens")
 """The limits that take `max_inflight` and, but for "fixed", `kv_tokens`."""
 
-_AHEAD: Final = 1
-"""Waiting in the engine: it fills a place that gets free in its next step. What is let in only then comes a step or two later."""
-
 
 @dataclass(frozen=True, slots=True)
 class EngineLimits:
@@ -61,8 +58,7 @@ def with_limits(config: Config, limits: EngineLimits) -> Config:
     A limit is the default here, "goodput", and not in front of servers elsewhere: what waits in vLLM can be neither ordered by
     forebay nor answered by a twin, and here the engine's own number of places is known, so that no guess keeps it idle.
     """
-    seqs = limits.max_num_seqs
-    numbers = {"max_inflight": None if seqs is None else seqs + _AHEAD, "kv_tokens": limits.kv_tokens}
+    numbers = {"max_inflight": limits.max_num_seqs, "kv_tokens": limits.kv_tokens}
     changed: dict[str, Any] = {}
     given = config.limit if "limit" in config.model_fields_set else Spec(type="goodput")
     if given.type in _BY_NUMBERS:

@@ -136,7 +136,7 @@ def test_the_metrics_of_both_are_on_one_page(client: httpx.Client) -> None:
         'forebay_requests_total{ending="complete",status="miss"}',
         'forebay_engine_running{engine="0"}',
         'forebay_engine_kv_usage{engine="0"}',
-        'forebay_engine_places{lane=""} 5.0',
+        'forebay_engine_places{lane=""} 4.0',
         "forebay_cache_lookup_duration_seconds_bucket",
         'gen_ai_server_time_to_first_token_seconds_count{gen_ai_operation_name="chat"',
     ):
@@ -169,7 +169,7 @@ def test_who_leaves_is_gone_from_the_engine(client: httpx.Client, server: Server
 
 
 def test_what_finds_no_room_is_refused_with_its_status(client: httpx.Client) -> None:
-    """Four places, one more ahead, and two that may wait: of nine, two are refused, streams, too."""
+    """Four places and two that may wait: of nine, three are refused, streams, too."""
 
     def one(at: int) -> httpx.Response:
         asked = body(f"Count to {at}.", max_tokens=60, ignore_eos=True, stream=at % 2 == 0)

@@ -50,14 +50,14 @@ def test_what_an_engine_does_not_say_is_not_known() -> None:
 def test_goodput_is_the_default_with_the_engines_own_numbers() -> None:
     config = with_limits(parsed(), LIMITS)
     assert config.limit.type == "goodput"
-    assert config.limit.settings == {"max_inflight": 65, "kv_tokens": 40_000}
+    assert config.limit.settings == {"max_inflight": 64, "kv_tokens": 40_000}
 
 
 def test_a_limit_that_is_named_stays_and_gets_what_it_leaves_open() -> None:
     fixed = with_limits(parsed(limit={"type": "fixed"}), LIMITS).limit
-    assert (fixed.type, fixed.settings) == ("fixed", {"max_inflight": 65})
+    assert (fixed.type, fixed.settings) == ("fixed", {"max_inflight": 64})
     tokens = with_limits(parsed(limit={"type": "tokens", "kv_tokens": 100}), LIMITS).limit
-    assert tokens.settings == {"kv_tokens": 100, "max_inflight": 65}
+    assert tokens.settings == {"kv_tokens": 100, "max_inflight": 64}
     assert with_limits(parsed(limit={"type": "none"}), LIMITS).limit == parsed(limit={"type": "none"}).limit
 
 

@@ -45,7 +45,7 @@ def test_the_engines_numbers_are_the_limits_and_its_statistics_are_read(pretende
     run(["my-model"])
     assert pretended.served is not None
     limit = pretended.served.runtime.config.limit
-    assert (limit.type, limit.settings) == ("goodput", {"max_inflight": 5, "kv_tokens": 160})
+    assert (limit.type, limit.settings) == ("goodput", {"max_inflight": 4, "kv_tokens": 160})
     assert [type(logger) for logger in pretended.manager.stat_loggers] == [FeedLogger]
 
 
@@ -65,7 +65,7 @@ def test_the_config_may_be_named_behind_the_command(pretended: Pretended, tmp_pa
     (tmp_path / "other.yaml").write_text("store: {type: memory}\ncache: {semantic: 'off'}\nlimit: {type: fixed}\n")
     run(["my-model", "--forebay-config", "other.yaml"])
     assert pretended.served is not None
-    assert pretended.served.runtime.config.limit.settings == {"max_inflight": 5}
+    assert pretended.served.runtime.config.limit.settings == {"max_inflight": 4}
 
 
 def test_a_wrong_config_is_found_before_the_engine_starts(pretended: Pretended, tmp_path: Path) -> None:
