@@ -56,6 +56,11 @@ class Volatility(StrEnum):
     PERSONAL = "personal"
 
 
+# asking an enumeration for its members takes longer than all else of such a check
+_PRIORITIES: Final = tuple(Priority)
+_VOLATILITIES: Final = tuple(Volatility)
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What a request looks like.
@@ -100,7 +105,7 @@ class Urgency:
     reason: str
 
     def __post_init__(self) -> None:
-        if self.priority not in tuple(Priority):
+        if self.priority not in _PRIORITIES:
             raise ValueError("urgency: not one of the four priority classes")
 
 
@@ -112,7 +117,7 @@ class Staleness:
     reason: str
 
     def __post_init__(self) -> None:
-        if self.volatility not in tuple(Volatility):
+        if self.volatility not in _VOLATILITIES:
             raise ValueError("staleness: not one of the five kinds")
 
 
