@@ -107,6 +107,9 @@ class Engine:
 
     log_engine_initialized = log
 
+    def record_admission_rejection(self, *_: Any) -> None:
+        """Nothing."""
+
     async def ask(self, engine: Any, ask: Ask, *, tenant: str = "default") -> Seen:
         """Ask the bare engine, or a wrapped one, as vLLM's server does: tokens, and beside them what they were made of."""
         self._numbers += 1

@@ -2,8 +2,8 @@
 
 One engine in this process, SmolLM2-135M on the CPU. Requests of 8 to 96 tokens come at random, whatever became of earlier ones
 (open loop), and each case gets the same ones. ``vllm N``: the bare engine with ``--max-num-queued-reqs N``, which counts those it
-works on, too; ``vllm``: without a bound. ``forebay``: as ``forebay vllm serve`` ships it, with ``shedding: {type: deadline,
-by_objective: true}``; ``forebay, default``: without even that. Good is an answer with the first token within `--ttft` seconds and each
+works on, too; ``forebay``: as ``forebay vllm serve`` ships it, with ``shedding: {type: deadline, by_objective: true}``. With `--unbounded`
+also ``vllm``: without a bound, and ``forebay, default``: without shedding by objective. Good is an answer with the first token within `--ttft` seconds and each
 further one within `--tpot`, forebay's default objective. The rate is `--factor` times what the bare engine does in a closed loop.
 
     make bench NAME=vllm_overload ARGS='--json vllm_overload.json'
@@ -43,12 +43,13 @@ async def run(arguments: argparse.Namespace, console: Console) -> list[dict[str,
         capacity = await _capacity(running)
         console.print(f"closed loop, {2 * SLOTS} clients: {capacity:.2f} requests a second")
         given = asks.crowd(arguments.factor * capacity, arguments.seconds, 1)
-        bounds: list[int | None] = [*arguments.bounds, None]
+        bounds: list[int | None] = [*arguments.bounds, *([None] if arguments.unbounded else [])]
         half = len(bounds) // 2
         for bound in bounds[:half]:
             rows.append(await _bounded(running, given, bound, arguments))
             console.print(rows[-1])
-        for name, settings in (("forebay", SHED), ("forebay, default", {})):
+        unshed: Sequence[tuple[str, Mapping[str, Any]]] = [("forebay, default", {})] if arguments.unbounded else []
+        for name, settings in (("forebay", SHED), *unshed):
             async with fronted(running, settings) as wrapped:
                 # it has served this engine for a while, as the bare one has
                 await running.opened(wrapped, asks.crowd(0.7 * capacity, arguments.warm, 2))
@@ -120,6 +121,7 @@ def main() -> None:
     )
     parser.add_argument("--factor", type=float, default=5.0)
     parser.add_argument("--bounds", type=lambda text: [int(one) for one in text.split(",")], default=list(BOUNDS))
+    parser.add_argument("--unbounded", action="store_true", help="with the cases in which all wait: minutes each")
     parser.add_argument("--ttft", type=float, default=5.0)
     parser.add_argument("--tpot", type=float, default=0.2)
     parser.add_argument("--model", type=Path, default=MODEL)
