@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Attributes = dict[str, Any]
+TRACE_HEADERS: Final = ("traceparent", "tracestate")
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _MODELS: Final = 100
 
@@ -139,7 +140,7 @@ class Telemetry:
             return trace.set_span_in_context(span)
         if not self._trust_inbound:
             return None
-        carrier = {k.lower(): v for k, v in headers.items() if k.lower() in ("traceparent", "tracestate")}
+        carrier = {k.lower(): v for k, v in headers.items() if k.lower() in TRACE_HEADERS}
         return _PROPAGATOR.extract(carrier) if carrier else None
 
     def root(self, parent: Context | None, attributes: Attributes, name: str = semconv.SPAN_REQUEST) -> Span:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...middleware.inbound import controls_in, hints_in
 from ...middleware.shown import headers_of, headers_of_refusal
+from ...middleware.telemetry import TRACE_HEADERS
 from ..asgi.answers import encoded, whole
 from ..asgi.body import Incoming
 from ..asgi.endpoints import ENDPOINTS
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _CHAT: Final = "/v1/chat/completions"
 _SUCCESS: Final = range(200, 300)
-_TRACE: Final = ("traceparent", "tracestate")
 _ECHOED: Final = (b"access-control-", b"vary", b"x-request-id")
 """Of the response that a refusal stands in for: what a browser needs to read it, and who it was."""
 
@@ -107,7 +107,7 @@ def call_of(scope: Scope, body: bytes | None, runtime: Runtime) -> Call:
         labels={} if tenant == ANYBODY else {"key": tenant[:12]},
         controls=controls_in(headers),
         hints=hints_in(headers, fields),
-        trace={name: headers[name] for name in _TRACE if name in headers},
+        trace={name: headers[name] for name in TRACE_HEADERS if name in headers},
         answers_refusals=True,
     )
 

@@ -110,6 +110,12 @@ async def test_a_chats_messages_are_told_and_all_else_that_makes_its_prompt(runt
     assert call.answers_refusals
 
 
+async def test_the_callers_trace_is_told_and_nothing_else_of_its_headers(runtime: Runtime) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    call = await call_in(runtime, traceparent=parent, tracestate="a=b", authorization="Bearer a")
+    assert call.trace == {"traceparent": parent, "tracestate": "a=b"}
+
+
 async def test_a_bare_prompt_is_nobodys_question(runtime: Runtime) -> None:
     call = await call_in(runtime, {"prompt": "Once", "priority": 1}, path="/v1/completions")
     assert call.messages == ()
