@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 START_S: Final = 240.0
 KEYS: Final = ("right", "other")
 WORDS: Final = "--dtype bfloat16 --enforce-eager --max-model-len 2048 --max-num-seqs 4 --served-model-name tiny"
+EXACT_ONLY: Final = """\
+store: {type: memory}
+cache: {semantic: "off"}
+"""
+"""A config with which equal requests are answered, and nothing is kept on disk."""
 FOREBAY: Final = ("forebay", "vllm", "serve")
 BARE: Final = ("vllm.entrypoints.cli.main", "serve")
 

@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import pytest
 
-from tests.vllm.serving import Server
+from tests.vllm.serving import EXACT_ONLY, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY: Final = {"authorization": "Bearer right"}
-CONFIG: Final = """\
-store: {type: memory}
-cache: {semantic: "off"}
-admission: {max_queue: 2}
-"""
+CONFIG: Final = f"{EXACT_ONLY}admission: {{max_queue: 2}}\n"
 OWN: Final = ("id", "created")
 
 

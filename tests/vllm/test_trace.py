@@ -8,10 +8,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import yaml
 
 from forebay.adapters.otlp.receiver import Receiver
 from tests.integration.proxy import FOREBAY, RECORDER, Plan, Proxy
-from tests.vllm.serving import KEYS, Server
+from tests.vllm.serving import EXACT_ONLY, KEYS, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 SERVER_SPAN: Final = "Received Proxy Server Request"
 ENGINE_SPAN: Final = "llm_request"
 """vLLM's own."""
-CONFIG: Final = """\
-store: {type: memory}
-cache: {semantic: "off"}
-"""
-SETTINGS: Final[dict[str, Any]] = {"store": {"type": "memory"}, "cache": {"semantic": "off"}}
 OFTEN: Final = {"OTEL_BSP_SCHEDULE_DELAY": "100"}
 CANARY: Final = "xyzzycanary"
 
@@ -40,7 +36,7 @@ def receiver() -> Iterator[Receiver]:
 def server(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     traces = ("--otlp-traces-endpoint", f"{receiver.endpoint}/v1/traces")
     env = {**OFTEN, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_SERVICE_NAME": "vllm"}
-    with Server(tmp_path_factory.mktemp("server"), CONFIG, traces, env=env) as made:
+    with Server(tmp_path_factory.mktemp("server"), EXACT_ONLY, traces, env=env) as made:
         yield made
 
 
@@ -49,7 +45,7 @@ def proxy(server: Server, receiver: Receiver, tmp_path_factory: pytest.TempPathF
     params = {"model": "hosted_vllm/tiny", "api_base": f"{server.url}/v1", "api_key": KEYS[0], "max_retries": 0}
     plan = Plan(
         f"{server.url}/v1",
-        forebay=SETTINGS,
+        forebay=yaml.safe_load(EXACT_ONLY),
         callbacks=("otel", FOREBAY, RECORDER),
         litellm={"turn_off_message_logging": True},
         models=[{"model_name": "real", "litellm_params": params}],
