@@ -1,4 +1,4 @@
-"""The rows of `cache_latency`."""
+"""The rows of benchmarks that measure latency."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ class Report:
         self.rows.append(row)
         shown = ", ".join(f"{name} {value}" for name, value in row.items() if value not in ("", None))
         print(shown, flush=True)
+
+
+def at_share(values: Sequence[float], share: float) -> float | None:
+    """Return the value below which such a share of sorted values lies, to three digits; None of none."""
+    return round(values[min(len(values) - 1, int(share * len(values)))], 3) if values else None
 
 
 def percentiles(seconds: Sequence[float], cpu_s: float) -> dict[str, float]:

@@ -139,6 +139,8 @@ class Run:
         process = self.start()
         while process.poll() is None and _lines(journal) < lines:
             time.sleep(0.02)
+        if process.poll() is not None:
+            raise SystemExit(f"it ended before it had {lines} lines, so nothing was killed:\n{self.said}")
         process.kill()
         process.wait()
         return _lines(journal)

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
+from _latency_report import at_share
 from _model_server import engine
 from _overhead_proxies import FOREBAY, Plan, Served
 from rich.console import Console
@@ -154,13 +155,13 @@ class Load:
             "failed": sum(row["status"] not in {200, 429, 503} for row in new),
             "statuses": dict(Counter(str(row["status"]) for row in asked)),
             "with_retry_after": sum(bool(row["retry_after"]) for row in refused),
-            "ttft_p50_s": _of(firsts, 0.5),
-            "ttft_p99_s": _of(firsts, 0.99),
+            "ttft_p50_s": at_share(firsts, 0.5),
+            "ttft_p99_s": at_share(firsts, 0.99),
             "known_served": round(sum(row["status"] == 200 for row in known) / max(1, len(known)), 3),
-            "known_p50_ms": _of(sorted(1000 * row["total_s"] for row in known if row["status"] == 200), 0.5),
-            "refusal_p50_ms": _of(sorted(1000 * row["total_s"] for row in refused), 0.5),
-            "refusal_own_p50_ms": _of(sorted(own), 0.5),
-            "refusal_own_p99_ms": _of(sorted(own), 0.99),
+            "known_p50_ms": at_share(sorted(1000 * row["total_s"] for row in known if row["status"] == 200), 0.5),
+            "refusal_p50_ms": at_share(sorted(1000 * row["total_s"] for row in refused), 0.5),
+            "refusal_own_p50_ms": at_share(sorted(own), 0.5),
+            "refusal_own_p99_ms": at_share(sorted(own), 0.99),
             "memory_first_mb": round(statistics.median(memory[:quarter]), 1),
             "memory_last_mb": round(statistics.median(memory[-quarter:]), 1),
         }
@@ -178,10 +179,6 @@ def _own_ms(proxy: Served, refused: Sequence[Mapping[str, Any]]) -> Iterator[flo
     for text in proxy.explanations([row["id"] for row in refused if row["id"]]):
         waited = sum(one.get("waited_s", 0.0) for one in text["decisions"] if one["choice"] == "shed")
         yield 1000 * (text["duration_s"] - waited)
-
-
-def _of(values: Sequence[float], share: float) -> float | None:
-    return round(values[min(len(values) - 1, int(share * len(values)))], 3) if values else None
 
 
 def _ask(proxy: Served, text: str, tokens: int = 16) -> None:

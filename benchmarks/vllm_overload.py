@@ -2,9 +2,11 @@
 
 One engine in this process, SmolLM2-135M on the CPU. Requests of 8 to 96 tokens come at random, whatever became of earlier ones
 (open loop), and each case gets the same ones. ``vllm N``: the bare engine with ``--max-num-queued-reqs N``, which counts those it
-works on, too; ``forebay``: as ``forebay vllm serve`` ships it, with ``shedding: {type: deadline, by_objective: true}``. With `--unbounded`
-also ``vllm``: without a bound, and ``forebay, default``: without shedding by objective. Good is an answer with the first token within `--ttft` seconds and each
-further one within `--tpot`, forebay's default objective. The rate is `--factor` times what the bare engine does in a closed loop.
+works on, too. ``forebay``: as ``forebay vllm serve`` ships it, with ``shedding: {type: deadline, by_objective: true}``. With
+`--unbounded` also ``vllm``: without a bound, and ``forebay, default``: without shedding by objective.
+
+Good is an answer with the first token within `--ttft` seconds and each further one within `--tpot`, forebay's default objective. The
+rate is `--factor` times what the bare engine does in a closed loop.
 
     make bench NAME=vllm_overload ARGS='--json vllm_overload.json'
 """
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import _vllm_asks as asks
+from _latency_report import at_share
 from _vllm_engine import MODEL, SLOTS, Engine, engine, fronted
 from rich.console import Console
 from rich.table import Table
@@ -89,14 +92,10 @@ def _row(name: str, seen: Sequence[Seen], arguments: argparse.Namespace) -> dict
         "share": round(len(good) / len(seen), 3),
         "refused": len(seen) - len(served),
         "served": len(served),
-        "ttft_p50_s": _at(firsts, 0.5),
-        "ttft_p99_s": _at(firsts, 0.99),
-        "refusal_p99_ms": _at(refusals, 0.99),
+        "ttft_p50_s": at_share(firsts, 0.5),
+        "ttft_p99_s": at_share(firsts, 0.99),
+        "refusal_p99_ms": at_share(refusals, 0.99),
     }
-
-
-def _at(values: Sequence[float], share: float) -> float | None:
-    return round(values[min(len(values) - 1, int(share * len(values)))], 3) if values else None
 
 
 def _show(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:

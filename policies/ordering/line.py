@@ -49,7 +49,7 @@ class Line:
     once half of the time that it may wait is over: that order loses nobody where nobody need be lost (earliest deadline first).
     Where more than a twentieth of its class got late of late, not all can be in time: then always the shortest of those in
     time. The late ones come behind, in the order in which they would have ended had each begun when it came, at 50 ms a token: of a
-    burst the shortest first, and nobody is passed by those who come so much later. Those without an objective are never late, and
+    burst the shortest first, and nobody is passed by those who come later than it would have ended. Those without an objective are never late, and
     go by length behind those who have one.
 
     Bound: who has waited `patience_s` is let in after at most ``every * (m + 1)`` more of this line, m being those of it who
