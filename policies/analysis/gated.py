@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -79,12 +78,21 @@ class Rules:
     def __init__(self, rules: Sequence[Gated]) -> None:
         self.rules = tuple(rules)
         self.vocabulary = frozenset(word for rule in rules for group in (*rule.groups, rule.first) for word in group)
-        self._always = tuple(at for at, rule in enumerate(rules) if not rule.groups)
-        starts: defaultdict[str, set[int]] = defaultdict(set)
-        for at, rule in enumerate(rules):
-            for word in rule.groups[0] if rule.groups else ():
-                starts[word].add(at)
-        self._starts = {word: tuple(at) for word, at in starts.items()}
+        # a bit for each rule and place of a group, the place 0 lowest: set where a word is in that group
+        size = len(self.rules)
+        self._places = max((len(rule.groups) for rule in self.rules), default=0)
+        self._all = (1 << size) - 1
+        bits: defaultdict[str, int] = defaultdict(int)
+        self._given = 0  # groups that a rule does not have need no word
+        for at, rule in enumerate(self.rules):
+            for place in range(self._places):
+                bit = 1 << (place * size + at)
+                if place >= len(rule.groups):
+                    self._given |= bit
+                    continue
+                for word in rule.groups[place]:
+                    bits[word] |= bit
+        self._bits = dict(bits)
 
     def first(self, words: frozenset[str], *texts: str) -> str | None:
         """Return the label of the first rule that matches one of some texts in lower case, None if none does.
@@ -94,14 +102,20 @@ class Rules:
         Args:
             words: those of the texts that are in the vocabulary, perhaps with others.
         """
-        possible = set(self._always).union(*map(self._starts.get, words, repeat(())))
-        for at in sorted(possible):
-            rule = self.rules[at]
-            for group in rule.groups:  # a loop: with `any` it takes twice the time
-                if group.isdisjoint(words):
-                    break
-            else:
-                for text in texts:
-                    if rule.is_in(text, words):
-                        return rule.label
+        found = self._given
+        bits = self._bits
+        for word in words:
+            if word in bits:
+                found |= bits[word]
+        possible = self._all
+        for _ in range(self._places):
+            possible &= found
+            found >>= len(self.rules)
+        while possible:
+            lowest = possible & -possible
+            rule = self.rules[lowest.bit_length() - 1]
+            for text in texts:
+                if rule.is_in(text, words):
+                    return rule.label
+            possible ^= lowest
         return None
