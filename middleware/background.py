@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from .admission.tickets import Ticket
+from .chat import answer_of
 from .errors import ForebayError
 from .records import Answer, Controls
 
@@ -83,6 +84,15 @@ class BackgroundCaller:
             self._running -= 1
         assert reply.body is not None  # asked for whole
         return reply.body
+
+    async def answer(self, request: Request) -> Answer:
+        """Compute an answer as `call` does, with its tokens.
+
+        Raises:
+            ForebayError: refused by budget, recursion, or because clients wait.
+            EngineError: the engine failed.
+        """
+        return answer_of(await self.call(request))
 
 
 class BackgroundEngine:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SECRET_CHARS = 16
+_SECRETS: Final = (("secret",), ("front", "admin_key"))
 
 
 def _read_off(value: object) -> object:
@@ -199,7 +200,8 @@ class FrontConfig(_Section):
     ``auth_path`` is asked with a caller's headers to learn whether the server accepts them, which is then remembered for
     ``auth_ttl_s``. ``tenant_header`` names a header that a trusted gateway sets; without it, or where it is missing, tenants
     are told apart by their credentials. Requests with a longer body than ``body_limit_bytes`` pass through. ``background_api_key``
-    is sent with calls nobody waits for (audits), "" for a server that wants none; without it none are made.
+    is sent with calls nobody waits for (audits), "" for a server that wants none; without it none are made. ``admin_key`` lets
+    whoever sends it drop kept answers; without it nobody can over HTTP.
     """
 
     auth_path: Annotated[str, Field(pattern="^/")] = "/v1/models"
@@ -207,6 +209,7 @@ class FrontConfig(_Section):
     tenant_header: Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")] | None = None
     body_limit_bytes: Annotated[int, Field(ge=0)] = 8 * 1024 * 1024
     background_api_key: str | None = None
+    admin_key: Annotated[str, Field(min_length=SECRET_CHARS)] | None = None
 
 
 class Config(_Section):
@@ -234,7 +237,7 @@ class Config(_Section):
     limit: Spec = _spec("none")
     shedding: Spec | None = None
     placement: Spec | None = _spec("prefix")
-    expiry: Spec = _spec("fixed")
+    expiry: Spec = _spec("volatility")
     eviction: Spec = _spec("lru")
     coordination: Spec = _spec("local")
     engine: Spec | None = None
@@ -299,6 +302,6 @@ def parse_config(
     except ValidationError as error:
         loc = tuple(str(part) for part in error.errors(include_url=False)[0]["loc"])
         variable = next((name for name, path in set_by.items() if path[: len(loc)] == loc[: len(path)]), "")
-        if loc == ("secret",):
-            raise ConfigError(str(error.errors()[0]["msg"]), path="secret", source=variable or source) from None
+        if loc in _SECRETS:  # the value itself must not appear in the message
+            raise ConfigError(str(error.errors()[0]["msg"]), path=".".join(loc), source=variable or source) from None
         raise settings_error(error, Config, path="", source=variable or source) from None

@@ -9,20 +9,27 @@ from .hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from .events import Finished
+    from .keys import Keyring
     from .records import JsonObject
     from .state import StateStore
 
 
 class Explainer:
-    """An observer that writes explanations into the state store. Holds numbers and names, no text."""
+    """An observer that writes explanations into the state store. Holds numbers and names, no text.
 
-    def __init__(self, state: StateStore) -> None:
+    Args:
+        keyring: makes the digest by which a tenant's explanations are found; None leaves it out.
+    """
+
+    def __init__(self, state: StateStore, keyring: Keyring | None = None) -> None:
         self._state = state
+        self._keyring = keyring
 
     @hookimpl
     def request_finished(self, finished: Finished) -> None:
         """Keep what was decided about a request."""
-        self._state.explain(finished.request_id, time(), explanation_of(finished))
+        whose = {} if self._keyring is None else {"tenant": self._keyring.digest("tenant", finished.tenant)}
+        self._state.explain(finished.request_id, time(), {**explanation_of(finished), **whose})
 
 
 def explanation_of(finished: Finished) -> JsonObject:

@@ -48,6 +48,8 @@ class Flight:
         subject: what was predicted, None where nothing was; `told`: the stream's analyzers know of it.
         vector: the question's vector, once somebody had it made; `context_vector` is its reading's.
         considered: what the semantic tier decided, where it judged a candidate.
+        outdated: the kept answer to this very request, where it may not be served any more as it is: computing it anew tells
+            whether it still says the same, and where that fails it may be served all the same.
         follows: a request in flight that asks the same in other words, and the verdict on it.
         live: the call of an equal request that this one reads along, None where it does not.
         audit_share: the probability with which this hit was held out to be computed all the same; None where it was not.
@@ -74,6 +76,7 @@ class Flight:
         self.vector: Vector | None = None
         self.context_vector: Vector | None = None
         self.considered: Considered | None = None
+        self.outdated: Entry | None = None
         self.follows: Considered | None = None
         self.live: Live | None = None
         self.audit_share: float | None = None
@@ -110,6 +113,10 @@ class Flight:
         """Whether it came to a clean end."""
         return self.ending is Ending.COMPLETE
 
+    def begins_anew(self) -> None:
+        """What was forgotten up to now says nothing of the answer that will be computed for it."""
+        self.started_s = monotonic()
+
     def decide(self, stop: str, choice: str, reason: str = "", **detail: Any) -> None:
         """Note a decision for observers and `explain`."""
         self.decisions.append(Decision(self.request.id, stop, choice, reason, detail))
@@ -133,7 +140,7 @@ class Flight:
         return True
 
     def served_by(self, hit: Hit) -> None:
-        """A twin's answer arrived after the lookup had missed."""
+        """An answer was found after the lookup had missed: a twin's, or an old one where computing it anew failed."""
         self._take(hit)
 
     def reads(self, live: Live) -> None:
@@ -223,7 +230,7 @@ class Flight:
     def _take(self, lookup: Lookup) -> None:
         self.lookup = lookup
         if isinstance(lookup, Hit):
-            self.status = CacheStatus(lookup.tier.value)
+            self.status = CacheStatus.STALE if lookup.stale else CacheStatus(lookup.tier.value)
         elif lookup.shadow is not None:
             self.status = CacheStatus.SHADOW
         elif self.status is not CacheStatus.BYPASS:

@@ -6,6 +6,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from .epochs import is_before
 from .errors import ForebayError
 
 if TYPE_CHECKING:
@@ -57,11 +58,19 @@ class Forgotten:
 
 
 def matches(selector: Selector, entry: Entry) -> bool:
-    """Return whether an entry is what a selector is about; at `expired_at_s` itself it counts as expired."""
+    """Return whether an entry is what a selector is about; at `expired_at_s` itself it counts as expired.
+
+    Of epochs both parts are compared (see `epochs`), so a selector with an epoch names its tenant, or none.
+    """
     return (
         selector.id in (None, entry.id)
         and selector.scope in (None, entry.scope)
         and selector.tenant in (None, entry.tenant)
         and selector.model in (None, entry.model)
-        and (selector.expired_at_s is None or entry.expires_s <= selector.expired_at_s)
+        and (selector.expired_at_s is None or entry.until_s <= selector.expired_at_s)
+        and (selector.tag is None or selector.tag in entry.tags)
+        and selector.system in (None, entry.system)
+        and (selector.version is None or entry.answer.body.get("model") == selector.version)
+        and (selector.created_before_s is None or entry.created_s < selector.created_before_s)
+        and (selector.epoch is None or is_before(entry.epoch, selector.epoch))
     )

@@ -12,6 +12,7 @@ from time import time
 from typing import TYPE_CHECKING, Final
 
 from .breaker import OpenError
+from .epochs import Epochs, is_before
 from .errors import ForebayError, PayloadError
 from .events import Evicted
 from .forgotten import Forgotten, ForgottenError
@@ -31,6 +32,8 @@ SNAPSHOT: Final = "eviction"
 ADOPT_S: Final = 60.0
 LIST_S: Final = 60.0
 """How long the store may take to list what is to be deleted, at most."""
+SWEPT_AT_ONCE: Final = 16
+"""Epochs of which a sweep deletes what they have left behind, at most; the others wait for the next."""
 SWEEP_S: Final = 300.0
 """How often the store is read through to drop what has expired, or to learn what it holds, at most."""
 
@@ -43,6 +46,7 @@ class Keeper:
         read_deadline_s: longest single read; the lookup has a deadline of its own above this.
         write_deadline_s: longest single write; nobody waits for it.
         keeps_house: asked whether this process is the one that sweeps and adopts, where others share the store.
+        epochs: what an earlier epoch has is not served, nor kept.
 
     Attributes:
         forgotten: what was forgotten lately.
@@ -58,14 +62,17 @@ class Keeper:
         read_deadline_s: float = 0.25,
         write_deadline_s: float = 10.0,
         keeps_house: Callable[[], Awaitable[bool]] | None = None,
+        epochs: Epochs | None = None,
         clock: Callable[[], float] = time,
     ) -> None:
         self.store = store
         self.damaged = 0
         self.forgotten = Forgotten()
+        self.epochs = Epochs() if epochs is None else epochs
         self._adopted = False
         self._tried_s = float("-inf")
         self._swept_s = float("-inf")
+        self._swept: set[Selector] = set()
         self._eviction = eviction
         self._breaker = breaker
         self._state = state
@@ -98,8 +105,12 @@ class Keeper:
         """Return whether the scope holds anything: if not, no lookup is worth an embedding."""
         return await self._breaker.call(lambda: self.store.count(key.scope), self._read_s) > 0
 
-    async def get(self, key: Key) -> Entry | None:
-        """Return the fresh entry with exactly this key. A damaged one is dropped and counts as none."""
+    async def get(self, key: Key, *, stale: bool = False) -> Entry | None:
+        """Return the fresh entry with exactly this key. A damaged one is dropped and counts as none.
+
+        Args:
+            stale: also one that has expired and is within its grace.
+        """
         entry = await self._breaker.call(lambda: self._read(key.exact), self._read_s)
         if isinstance(entry, PayloadError):
             self.damaged += 1
@@ -109,12 +120,14 @@ class Keeper:
         # a store is not believed: whatever it hands out must be what was asked for
         if entry is None or (entry.id, entry.scope, entry.context) != (key.exact, key.scope, key.context):
             return None
-        if not self._fresh(entry):
-            return None
-        return entry
+        return entry if self._usable(entry, stale=stale) else None
 
-    async def search(self, query: Query) -> Sequence[Candidate]:
-        """Return fresh neighbours of the same scope whose contexts may be compared, best first."""
+    async def search(self, query: Query, *, stale: bool = False) -> Sequence[Candidate]:
+        """Return fresh neighbours of the same scope whose contexts may be compared, best first.
+
+        Args:
+            stale: also those that have expired and are within their grace.
+        """
         found = await self._breaker.call(lambda: self.store.search(query), self._read_s)
         return [
             candidate
@@ -122,19 +135,20 @@ class Keeper:
             if candidate.entry.scope == query.key.scope
             and candidate.entry.comparable == query.key.comparable
             and candidate.entry.embedder == query.embedder
-            and self._fresh(candidate.entry)
+            and self._usable(candidate.entry, stale=stale)
         ]
 
-    async def put(self, entry: Entry, started_s: float = float("inf")) -> list[Evicted]:
+    async def put(self, entry: Entry, started_s: float = float("inf"), *, worth: float = 1.0) -> list[Evicted]:
         """Keep an entry and drop what no longer fits; return what was dropped.
 
         Args:
             started_s: when the request began whose answer this is, by the monotonic clock.
+            worth: share of its cost, in [0, 1], that would be lost with it: less where another entry would answer the same.
 
         Raises:
             ForgottenError: something like it was forgotten since then; it is not kept.
         """
-        if self.forgotten.since(entry, started_s):
+        if self.forgotten.since(entry, started_s) or not self.epochs.holds(entry):
             raise ForgottenError("forgotten while it was computed")
         try:
             await self._breaker.call(lambda: self.store.put(entry), self._write_s)
@@ -143,14 +157,16 @@ class Keeper:
         except Exception:  # it may have been written all the same
             self._owe(entry.id)
             raise
-        if self.forgotten.since(entry, started_s):  # while it was written: the deletion may have been before
+        if self.forgotten.since(entry, started_s) or not self.epochs.holds(
+            entry
+        ):  # while it was written: the deletion may have been before
             self._owe(entry.id)
             await self._drop([])
             raise ForgottenError("forgotten while it was written")
         now = self._clock()
         await self._adopt_late(now)
         self._owed.pop(entry.id, None)  # it was owed, and is kept anew
-        victims = self._eviction.added(entry.id, entry.size_bytes, entry.cost, now)
+        victims = self._eviction.added(entry.id, entry.size_bytes, entry.cost * worth, now)
         try:
             return [*await self._drop(victims), *await self._sweep(now)]
         except (ForebayError, TimeoutError) as error:  # the entry is kept all the same
@@ -242,11 +258,17 @@ class Keeper:
         self._swept_s = now
         if not await self._is_mine():
             return []
-        expired = Selector(expired_at_s=now)
-        gone = await self._ids(expired)
-        if gone:
-            await self._delete(expired)
-        return [Evicted(entry_id, "expired") for entry_id in gone]
+        dropped: list[Evicted] = []
+        bumped = [selector for selector in self.epochs.selectors() if selector not in self._swept]
+        for selector in [Selector(expired_at_s=now), *bumped[:SWEPT_AT_ONCE]]:
+            gone = await self._ids(selector)
+            if gone:
+                await self._delete(selector)
+            reason = "expired" if selector.epoch is None else "invalidated"
+            dropped += [Evicted(entry_id, reason) for entry_id in gone]
+            if selector.epoch is not None:
+                self._swept.add(selector)
+        return dropped
 
     async def _ids(self, selector: Selector) -> list[str]:
         if not isinstance(self.store, Scannable):
@@ -258,8 +280,16 @@ class Keeper:
         store = self.store
         return await self._breaker.call(lambda: listed(store), LIST_S)
 
-    def _fresh(self, entry: Entry) -> bool:
-        return entry.id not in self._owed and entry.expires_s > self._clock()
+    def _usable(self, entry: Entry, *, stale: bool) -> bool:
+        self._catch_up(entry)
+        until_s = entry.until_s if stale else entry.expires_s
+        return entry.id not in self._owed and until_s > self._clock() and self.epochs.holds(entry)
+
+    def _catch_up(self, entry: Entry) -> None:
+        """Learn of a bump that this process missed from an entry that was made after it."""
+        if is_before(self.epochs.of(entry.tenant), entry.epoch):
+            self.forgotten.note(Selector(tenant=entry.tenant))
+            self.epochs.seen(entry)
 
     def _owe(self, entry_id: str) -> None:
         self._eviction.removed(entry_id)

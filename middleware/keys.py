@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 """Roles whose messages belong to the scope."""
+SYSTEM_PARAMS: Final = ("system", "instructions")
+"""Where Anthropic's messages and OpenAI's responses have their system prompt."""
 
 
 class UncacheableError(ValueError):
@@ -218,7 +220,25 @@ def make_key(request: Request, keyring: Keyring, reading: Reading = UNREAD, *, e
         exact=keyring.digest("exact/1", scope, context, question, *read),
         text=question,
         reading=leaning,
+        system=_system(system, request.params, keyring),
     )
+
+
+def system_digest(keyring: Keyring, text: str) -> str:
+    """Return the keyed digest by which what was asked with a system prompt is found, "" for none.
+
+    Args:
+        text: of all system and developer messages and parameters, joined by line ends.
+    """
+    prompt = canonical_text(text)
+    return keyring.digest("system", prompt) if prompt else ""
+
+
+def _system(messages: Sequence[JsonObject], params: JsonObject, keyring: Keyring) -> str:
+    """Return the digest of a system prompt: messages, and what stands for one in other endpoints' parameters."""
+    texts = [text_of(message.get("content"))[0] for message in messages]
+    texts += [text_of(params[name])[0] for name in SYSTEM_PARAMS if name in params]
+    return system_digest(keyring, texts[0] if len(texts) == 1 else "\n".join(texts)) if texts else ""
 
 
 def is_text(turn: JsonObject) -> bool:

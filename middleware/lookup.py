@@ -15,13 +15,14 @@ from . import semconv
 from .breaker import OpenError
 from .deadline import within
 from .errors import EmbedderError, ForebayError
+from .freshness import Freshness, freshness
 from .modes import narrower
 from .records import Answer, Hit, Miss, Mode, Tier
 from .similar import young_enough
 from .telemetry import annotate, end_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from opentelemetry.trace import Span
 
@@ -34,10 +35,16 @@ if TYPE_CHECKING:
     from .twins import Twins
 
 LOOKED_UP_AT_ONCE: Final = 32
+WRONG_DEADLINE_S: Final = 2.0
 
 
 class LookupStop:
-    """Looks a request up."""
+    """Looks a request up.
+
+    Args:
+        covers: whether a stale entry is computed anew while it is served (`Refresher.covers`).
+        disown: forgets the kept answer that a flight's caller says was wrong.
+    """
 
     def __init__(
         self,
@@ -47,6 +54,8 @@ class LookupStop:
         twins: Twins,
         config: CacheConfig,
         telemetry: Telemetry,
+        covers: Callable[[Flight, Entry], bool] = lambda _, __: False,
+        disown: Callable[[Flight], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time,
     ) -> None:
         self._keeper = keeper
@@ -54,12 +63,16 @@ class LookupStop:
         self._twins = twins
         self._config = config
         self._telemetry = telemetry
+        self._covers = covers
+        self._disown = disown
         self._clock = clock
 
     async def run(self, flight: Flight) -> Lookup:
         """Look the flight's request up and note the result on it."""
         if flight.lookup is not None:
             return flight.lookup
+        if flight.request.controls.wrong is not None:
+            await self._forget_wrong(flight)
         skip = self._skip(flight)
         if skip is not None or flight.key is None:
             result: Lookup = Miss(skip or "not_cacheable")
@@ -83,6 +96,10 @@ class LookupStop:
         self._report(flight, result, span, perf_counter() - began)
         return result
 
+    def still_holds(self, flight: Flight, entry: Entry) -> bool:
+        """Return whether an entry that a flight saw has not been forgotten since."""
+        return not self._keeper.forgotten.since(entry, flight.started_s)
+
     def _fly(self, flight: Flight, key: Key, result: Lookup) -> None:
         """Let similar requests find this one while it is computed."""
         served = narrower(flight.mode, self._config.semantic) is Mode.SERVE
@@ -96,7 +113,19 @@ class LookupStop:
             return "bypass"
         if flight.facts is None or flight.key is None or not flight.facts.cacheable:
             return flight.facts.reason if flight.facts is not None else "not_cacheable"
-        return "no_cache" if flight.request.controls.no_cache else None
+        controls = flight.request.controls
+        return "no_cache" if controls.no_cache or controls.wrong is not None else None
+
+    async def _forget_wrong(self, flight: Flight) -> None:
+        """Forget what the caller says was wrong, before the flight looks for anything; its own answer is kept in its place."""
+        if self._disown is None or flight.mode is not Mode.SERVE:
+            return
+        try:
+            async with within(WRONG_DEADLINE_S):
+                await self._disown(flight)
+        except Exception as error:  # fail open: it is computed all the same
+            self._telemetry.dependency_error("invalidation", type(error).__name__)
+        flight.begins_anew()
 
     async def _look(self, flight: Flight, key: Key, span: Span) -> Lookup:
         exact = narrower(flight.mode, self._config.exact)
@@ -108,10 +137,15 @@ class LookupStop:
         if not known and not self._similar.flying.beside(key):
             return Miss("no_candidate")
         if exact is not Mode.OFF and known:
-            entry = await self._keeper.get(key)
-            if entry is not None and not young_enough(flight, entry, self._clock()):
-                return Miss("too_old")
-            if entry is not None:
+            entry = await self._keeper.get(key, stale=True)
+            worth = None if entry is None else freshness(entry, flight.request.controls, self._clock())
+            if entry is not None and worth is not Freshness.FRESH:
+                flight.outdated = entry
+                if worth is Freshness.TOO_OLD:
+                    return Miss("too_old")
+                if worth is Freshness.STALE and exact is Mode.SERVE and self._covers(flight, entry):
+                    return self._hit(entry, stale=True)
+            elif entry is not None:
                 hit = self._hit(entry)
                 if exact is Mode.SERVE:
                     return hit
@@ -119,10 +153,11 @@ class LookupStop:
         if shadow is None and exact is Mode.SERVE and self._config.twins and self._twins.busy(key.exact):
             return Miss("inflight")
         if semantic is Mode.OFF or shadow is not None:
-            return Miss("shadow" if shadow is not None else "no_candidate", shadow=shadow)
+            return Miss("shadow" if shadow is not None else _none_of(flight), shadow=shadow)
         if flight.facts is None or not flight.facts.semantic:
             return Miss(flight.facts.reason if flight.facts is not None else "not_cacheable")
-        return await self._similar.look(flight, key, semantic, span)
+        found = await self._similar.look(flight, key, semantic, span)
+        return Miss(_none_of(flight)) if found == Miss("no_candidate") else found
 
     async def _look_each(self, flight: Flight, key: Key, exact: Mode) -> Lookup:
         """Look every part of a batch up; a hit is one in which all were found."""
@@ -154,8 +189,8 @@ class LookupStop:
             part.entry = None
         return Miss("shadow", shadow=result) if isinstance(result, Hit) else result
 
-    def _hit(self, entry: Entry) -> Hit:
-        return Hit(Tier.EXACT, entry, 1.0, 1.0, max(0.0, self._clock() - entry.created_s))
+    def _hit(self, entry: Entry, *, stale: bool = False) -> Hit:
+        return Hit(Tier.EXACT, entry, 1.0, 1.0, max(0.0, self._clock() - entry.created_s), stale)
 
     def _report(self, flight: Flight, result: Lookup, span: Span, seconds: float) -> None:
         self._telemetry.seconds(semconv.METRIC_LOOKUP_SECONDS, seconds)
@@ -173,7 +208,9 @@ class LookupStop:
             shown, reason = result.shadow, result.reason
             decision = "miss" if shown is None else "shadow_hit"
             similarity = result.similarity if shown is None else shown.similarity
-        detail = {} if shown is None else {"tier": shown.tier.value, "entry": shown.entry.id}
+        detail: dict[str, object] = {} if shown is None else {"tier": shown.tier.value, "entry": shown.entry.id}
+        if shown is not None and shown.stale:
+            detail["stale"] = True
         flight.decide("lookup", decision, reason, similarity=similarity, **detail)
         self._telemetry.count(semconv.METRIC_LOOKUPS, decision=decision, miss_reason=reason)
         annotate(
@@ -184,9 +221,16 @@ class LookupStop:
                 semconv.CACHE_MISS_REASON: reason or None,
                 semconv.CACHE_SIMILARITY: similarity,
                 semconv.CACHE_AGE: shown.age_s if shown is not None else None,
+                semconv.CACHE_STALE: self._clock() - shown.entry.expires_s
+                if shown is not None and shown.stale
+                else None,
             },
         )
         end_span(span)
+
+
+def _none_of(flight: Flight) -> str:
+    return "no_candidate" if flight.outdated is None else "expired"
 
 
 def _reason(error: Exception) -> str:

@@ -42,6 +42,9 @@ def encode_entry(entry: Entry, keyring: Keyring) -> str:
         "cost": entry.cost,
         "tags": list(entry.tags),
         "epoch": entry.epoch,
+        "system": entry.system,
+        "grace_s": entry.grace_s,
+        "error_grace_s": entry.error_grace_s,
     }
     try:
         data = json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
@@ -91,6 +94,10 @@ def decode_entry(
             size_bytes=len(payload),
             tags=tuple(str(tag) for tag in fields["tags"]),
             epoch=int(fields["epoch"]),
+            # entries that were written before there were such have none
+            system=str(fields.get("system", "")),
+            grace_s=float(fields.get("grace_s", 0.0)),
+            error_grace_s=float(fields.get("error_grace_s", 0.0)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise PayloadError("a kept answer lacks a field") from None

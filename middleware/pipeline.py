@@ -11,7 +11,7 @@ import logging
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from opentelemetry.trace import INVALID_SPAN
 
@@ -19,10 +19,11 @@ from . import semconv
 from .answer_values import answer_values
 from .batch_parts import share
 from .chunks import ChunkSource, replayed, wants_usage
-from .errors import ShedError
+from .errors import EngineError, ShedError
 from .flight import Flight
+from .freshness import serves_failure
 from .generation import LeaderFailedError
-from .records import CacheStatus, Ending, Hit, JsonObject, Mode
+from .records import CacheStatus, Ending, Hit, JsonObject, Mode, Tier
 from .run import RunStop
 from .sharing import Sharing
 from .telemetry import annotate, end_span
@@ -41,12 +42,13 @@ if TYPE_CHECKING:
     from .lookup import LookupStop
     from .modes import Modes
     from .protocols import Engine
-    from .records import Answer, Key, Lookup, Request
+    from .records import Answer, Entry, Key, Lookup, Request
     from .settle import SettleStop
     from .telemetry import Telemetry
     from .twins import Twins
 
 log = logging.getLogger(__name__)
+SERVER_ERROR: Final = 500
 T = TypeVar("T")
 
 
@@ -147,7 +149,8 @@ class Pipeline:
         Raises:
             ShedError: the queue is full, of each of them.
         """
-        if flight.hit is None and flight.mode is Mode.SERVE and not self._sharing.follows(flight):
+        waits = flight.hit is None and flight.mode is Mode.SERVE and not self._sharing.follows(flight)
+        if waits and self._old(flight) is None:
             named = lanes or ([""] if len(self.gate) == 1 else [])
             try:
                 ticket = self._stops.analyze.ticket(flight)
@@ -170,7 +173,7 @@ class Pipeline:
             The hit to serve, None where the engine must be asked, or an equal request's call be read: `run` does either.
 
         Raises:
-            ShedError: the queue is full, or the wait took too long.
+            ShedError: the queue is full, or the wait took too long; and there is no old answer that may be served instead.
         """
         if flight.hit is not None or flight.mode is not Mode.SERVE:
             return flight.hit
@@ -190,6 +193,9 @@ class Pipeline:
             annotate(span, {semconv.ADMISSION_OUTCOME: "admitted", semconv.QUEUE_WAIT: lease.waited_s})
         except ShedError as error:
             waited_s = self._clock() - came_s
+            if self.rescue(flight, error.reason) is not None:
+                annotate(span, {semconv.ADMISSION_OUTCOME: "stale", semconv.SHED_REASON: error.reason})
+                return flight.hit
             annotate(
                 span,
                 {
@@ -211,6 +217,20 @@ class Pipeline:
         self.telemetry.seconds(semconv.METRIC_QUEUE_SECONDS, lease.waited_s)
         flight.decide("admit", "admitted", waited_s=round(lease.waited_s, 6))
         return None
+
+    def rescue(self, flight: Flight, why: str) -> Hit | None:
+        """Return the old answer to this very request where it may be served although computing it anew failed, else None.
+
+        Args:
+            why: a bounded label of the failure.
+        """
+        old = self._old(flight)
+        if old is None:
+            return None
+        age_s = max(0.0, self._stops.twins.clock() - old.created_s)
+        flight.served_by(Hit(Tier.EXACT, old, 1.0, 1.0, age_s, stale=True))
+        flight.decide("run", "stale_if_error", why, entry=old.id)
+        return flight.hit
 
     def enter(self, flight: Flight, *, provider: str = "openai") -> dict[str, str]:
         """Stop 4 begins: return the trace headers that make the engine our child."""
@@ -289,7 +309,14 @@ class Pipeline:
                 chunks = self._chunks(flight, engine)
                 await anext(chunks)
                 return Reply(request.id, flight.status, chunks=chunks)
-            answer = await engine.complete(request, self.enter(flight))
+            try:
+                answer = await engine.complete(request, self.enter(flight))
+            except EngineError as error:
+                broken = error.status is None or error.status >= SERVER_ERROR
+                rescued = self.rescue(flight, "engine_error") if broken else None
+                if rescued is None:
+                    raise
+                return self._from_cache(flight, rescued)
             flight.answered(answer)
             self.finish(flight, Ending.COMPLETE)
             return Reply(request.id, flight.status, body=answer.body)
@@ -300,19 +327,20 @@ class Pipeline:
             self.finish(flight, Ending.FAILED)
             raise
 
-    async def remember(self, request: Request, answer: Answer, *, age_s: float = 0.0) -> str:
+    async def remember(self, request: Request, answer: Answer, *, age_s: float = 0.0, took_s: float = 0.0) -> str:
         """Keep an answer that was computed elsewhere, where one that is computed now would be kept.
 
         It is no request: nothing is looked up, queued or asked, and nothing is counted but its strategy and the write.
 
         Args:
             age_s: how long ago it was computed, at least 0; it expires so much sooner.
+            took_s: how long that took: what was forgotten since it began is not kept.
 
         Returns:
             "" where it is kept, else a label: why not as of any answer, or ``already_kept``, ``expired`` or ``error``.
         """
         mode = self._stops.modes.of(request)
-        flight = Flight(request, mode, INVALID_SPAN, now_s=self._clock() - age_s)  # what was forgotten since counts
+        flight = Flight(request, mode, INVALID_SPAN, now_s=self._clock() - age_s - took_s)
         self.analyze(flight)
         share(flight, answer)
         flight.answered(answer)
@@ -346,6 +374,14 @@ class Pipeline:
                         yield chunk
         finally:
             self.finish(flight, Ending.CANCELLED)  # of one that was closed unread
+
+    def _old(self, flight: Flight) -> Entry | None:
+        """Return the old answer that may be served to a flight if computing it anew fails."""
+        old = flight.outdated
+        serves = flight.mode is Mode.SERVE and self._config.cache.exact is Mode.SERVE and not flight.alone
+        if old is None or not serves or not self._stops.lookup.still_holds(flight, old):
+            return None
+        return old if serves_failure(old, flight.request.controls, self._stops.twins.clock()) else None
 
     def _shed(self, flight: Flight, error: ShedError, waited_s: float = 0.0) -> None:
         flight.shed()

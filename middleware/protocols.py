@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .analysis.facts import RequestFacts
     from .coordination import Claimed, Listener, Roster, Told
     from .events import Health
+    from .lifetimes import Lifetime, Revision
     from .records import (
         Answer,
         AnswerPair,
@@ -222,8 +223,42 @@ class AnswerCheck(Protocol):
 class Expiry(Protocol):
     """How long an answer may be served."""
 
-    def lifetime_s(self, request: Request, facts: RequestFacts, answer: Answer) -> float:
-        """Return the lifetime in seconds; 0 means do not keep it."""
+    def lifetime(self, request: Request, facts: RequestFacts, answer: Answer) -> Lifetime:
+        """Return the lifetime; one that is fresh for 0 s is not kept."""
+        ...
+
+
+@runtime_checkable
+class Renewing(Protocol):
+    """An expiry policy under which an answer that is used lives on."""
+
+    def renewed_s(self, entry: Entry, now_s: float) -> float | None:
+        """Return until which Unix time an entry that is served now is fresh, None where that is not worth a write."""
+        ...
+
+
+@runtime_checkable
+class Revised(Protocol):
+    """An expiry policy that learns from what became of kept answers when they were computed anew."""
+
+    def learn(self, revision: Revision) -> None:
+        """Take a revision in."""
+        ...
+
+    def report(self) -> Sequence[JsonObject]:
+        """Return what is known, one flat row a kind of answer, for people and metrics."""
+        ...
+
+    def snapshot(self) -> JsonObject:
+        """Return the state as JSON."""
+        ...
+
+    def restore(self, state: JsonObject) -> None:
+        """Take over a state that `snapshot` returned.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is another policy's; nothing changed.
+        """
         ...
 
 

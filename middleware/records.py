@@ -45,6 +45,7 @@ class CacheStatus(StrEnum):
     EXACT = "exact"
     INFLIGHT = "inflight"
     SEMANTIC = "semantic"
+    STALE = "stale"
     MISS = "miss"
     BYPASS = "bypass"
     SHED = "shed"
@@ -70,6 +71,9 @@ class Controls:
         no_store: do not keep the answer.
         ttl_s: keep the answer at most this long, None for the expiry policy's choice.
         max_age_s: do not answer from an entry older than this, None for any age.
+        max_stale_s: do not answer from an entry that expired longer ago than this; None for the expiry policy's grace.
+        tags: names the answer is kept under, for invalidation.
+        wrong: the id of an earlier request whose kept answer was wrong: it is forgotten, and this request computed.
     """
 
     bypass: bool = False
@@ -77,6 +81,9 @@ class Controls:
     no_store: bool = False
     ttl_s: float | None = None
     max_age_s: float | None = None
+    max_stale_s: float | None = None
+    tags: tuple[str, ...] = ()
+    wrong: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +148,7 @@ class Key:
         exact: hex digest of scope, context and question: the id of the entry.
         text: the question as canonical text; never put into spans or logs.
         reading: what the question leans on, as text; "" where it stands alone or where nothing could be read.
+        system: hex digest of the system prompt's text (`system_digest`), "" where there is none.
     """
 
     scope: str
@@ -148,6 +156,7 @@ class Key:
     exact: str
     text: str
     reading: str = ""
+    system: str = ""
 
     @property
     def comparable(self) -> str:
@@ -189,7 +198,11 @@ class Entry:
         embedder: id of the model that made the vector; vectors of two models are never compared.
         tenant: keyed digest of the tenant, for `cache forget`.
         cost: what computing it again would cost, in tokens.
-        expires_s: Unix time after which it must not be served.
+        expires_s: Unix time after which it must not be served as fresh.
+        tags: names it can be invalidated by.
+        epoch: of its tenant and of everything, see `epochs`; what an earlier one has is not served.
+        system: keyed digest of the system prompt, for invalidation; "" where there is none.
+        grace_s, error_grace_s: see `lifetimes.Lifetime`.
     """
 
     id: str
@@ -209,11 +222,19 @@ class Entry:
     epoch: int = 0
     reading: str = ""
     context_vector: Vector | None = None
+    system: str = ""
+    grace_s: float = 0.0
+    error_grace_s: float = 0.0
 
     @property
     def comparable(self) -> str:
         """See `comparable`."""
         return comparable(self.context, self.reading)
+
+    @property
+    def until_s(self) -> float:
+        """Unix time after which it must not be served at all, and may be deleted."""
+        return self.expires_s + max(self.grace_s, self.error_grace_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,13 +344,14 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """The lookup found an answer."""
+    """The lookup found an answer; a `stale` one has expired, and is served within its grace."""
 
     tier: Tier
     entry: Entry
     similarity: float
     confidence: float
     age_s: float
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,13 +374,27 @@ Lookup: TypeAlias = Hit | Miss
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Which entries an operation is about; fields that are None do not restrict. All None means all."""
+    """Which entries an operation is about; fields that are None do not restrict. All None means all.
+
+    Attributes:
+        expired_at_s: only what may not be served any more at this Unix time, its grace included.
+        tag: only what is kept under this name.
+        system: only what was asked with the system prompt of this digest.
+        version: only what the engine said that this model made (``model`` of the answer, as ``gpt-4o-2024-08-06``).
+        created_before_s: only what was kept before this Unix time.
+        epoch: only what an earlier epoch than this one has.
+    """
 
     id: str | None = None
     scope: str | None = None
     tenant: str | None = None
     model: str | None = None
     expired_at_s: float | None = None
+    tag: str | None = None
+    system: str | None = None
+    version: str | None = None
+    created_before_s: float | None = None
+    epoch: int | None = None
 
 
 EVERYTHING: Selector = Selector()

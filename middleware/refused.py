@@ -6,6 +6,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .state import StateStore
 
 SNAPSHOT: Final = "refused_pairs"
@@ -44,5 +46,17 @@ class RefusedPairs:
         self._pairs[asked, entry_id] = None
         while len(self._pairs) > self._most:
             self._pairs.popitem(last=False)
+        self._save()
+
+    def drop(self, entry_ids: Collection[str]) -> int:
+        """Forget the pairs of entries that are gone for good; return how many those were."""
+        gone = [pair for pair in self._pairs if pair[1] in entry_ids or pair[0] in entry_ids]
+        for pair in gone:
+            del self._pairs[pair]
+        if gone:
+            self._save()
+        return len(gone)
+
+    def _save(self) -> None:
         if self._state is not None:
             self._state.save(SNAPSHOT, {"pairs": [list(pair) for pair in self._pairs]})

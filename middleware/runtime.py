@@ -20,9 +20,11 @@ from .analyze import AnalyzeStop
 from .audits import Auditor
 from .background import BackgroundCaller, BackgroundEngine
 from .breaker import Breaker
+from .epochs import Epochs
 from .errors import ConfigError, PluginError
 from .events import Check, Health, Started
 from .explain import Explainer
+from .invalidation import Disowning
 from .keeper import Keeper
 from .keys import Keyring
 from .lookup import LookupStop
@@ -33,6 +35,7 @@ from .pipeline import Pipeline, Stops
 from .plugin_manager import PluginManager
 from .protocols import Audited, Component
 from .records import Mode
+from .refresh import Refresher
 from .refused import RefusedPairs
 from .registry import Build
 from .savings import Savings
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from .admission.protocols import Placement
     from .config import Config, Spec
     from .protocols import Embedder, Engine, Exporter, Judge
+    from .records import Answer, Request
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -81,7 +85,8 @@ class Runtime:
             enabled=config.telemetry.enabled, trust_inbound=config.telemetry.trust_inbound_traceparent
         )
         self.state = StateStore(self.state_dir / "state.db")
-        self.plugins.register(Explainer(self.state), "explain")
+        self.epochs = Epochs(self.state)
+        self.plugins.register(Explainer(self.state, self.keyring), "explain")
         self.plugins.register(Savings(self.state), "savings")
         self.observers = ObserverCaller(self.plugins.observers(), telemetry=self.telemetry)
         self.modes = Modes(config, self.state_dir)
@@ -104,6 +109,7 @@ class Runtime:
             if config.telemetry.exporter is not None
             else None
         )
+        self.epochs = Epochs(self.state)
         self.keeper = Keeper(
             self._make(kinds.STORE, config.store, "store"),
             self._make(kinds.EVICTION, config.eviction, "eviction"),
@@ -111,6 +117,7 @@ class Runtime:
             state=self.state,
             read_deadline_s=min(READ_DEADLINE_S, config.cache.lookup_deadline_ms / 1000),
             keeps_house=lambda: keeps_house(self.coordination),
+            epochs=self.epochs,
         )
         shares = self.coordination.roster().shareable
         self._twins = SharedTwins(self.coordination, self.keyring, self.keeper.forgotten) if shares else Twins()
@@ -121,7 +128,9 @@ class Runtime:
             name=lambda lane: f"lane:{self.keyring.digest('lane', lane)[:32]}",
         )
         self.telemetry.observe(self._lanes.readings)
-        self.workers = Workers(self.coordination, self.keeper, self._twins, self._lanes, store=config.store.type)
+        self.workers = Workers(
+            self.coordination, self.keeper, self._twins, self._lanes, store=config.store.type, epochs=self.epochs
+        )
         self.coordination.hear(self.workers)
         self.background: BackgroundCaller | None = None
         self.acceptance = self._make(kinds.ACCEPTANCE, config.acceptance, "acceptance")
@@ -130,9 +139,10 @@ class Runtime:
             self._make(kinds.ANSWER_CHECK, spec, f"answer_checks.{index}")
             for index, spec in enumerate(config.answer_checks)
         ]
+        judge = self._judge()
         self.auditor = Auditor(
             acceptance=self.acceptance,
-            judge=self._judge(),
+            judge=judge,
             caller=lambda: self.background,
             keeper=self.keeper,
             refused=self.refused,
@@ -146,6 +156,18 @@ class Runtime:
             checks=self._checks,
         )
         self.analysis = build_analysis(config, self._make, self._lanes, self.state, self.telemetry)
+        self._expiry = self._make(kinds.EXPIRY, config.expiry, "expiry")
+        self.refresher = Refresher(
+            caller=lambda: self.background,
+            remember=self._remember,
+            keeper=self.keeper,
+            coordination=self.coordination,
+            expiry=self._expiry,
+            twins=self._twins,
+            telemetry=self.telemetry,
+            judge=judge,
+            state=self.state,
+        )
         self.pipeline = self._pipeline()
         if self.engine is not None:
             self.call_behind(self.engine)
@@ -161,6 +183,7 @@ class Runtime:
             self.telemetry.bind(self._exporter.provider())
         for part in self._parts:  # the coordination first: from then on this process is told what to forget
             await self._open(part.start)
+        await asyncio.to_thread(self.epochs.refresh)  # what was bumped before anybody told this process
         await self._open(self.keeper.start)
         await asyncio.to_thread(self.analysis.memory.restore)
         components = {name: spec.type for name, spec in self.specs()}
@@ -170,6 +193,7 @@ class Runtime:
         """Finish background work and close everything, within a bounded time."""
         await self.pipeline.drain(timeout_s=5.0)
         await self.auditor.drain(timeout_s=1.0)
+        await self.refresher.drain(timeout_s=1.0)
         self.analysis.memory.save()
         await self.observers.fire("shutdown")
         self._lanes.close()
@@ -247,9 +271,16 @@ class Runtime:
             telemetry=telemetry,
             breaker=Breaker("embedder", telemetry),
             hold_out=self.auditor.hold_out,
+            covers=self.refresher.covers,
         )
         lookup = LookupStop(
-            keeper=self.keeper, similar=self.similar, twins=twins, config=config.cache, telemetry=telemetry
+            keeper=self.keeper,
+            similar=self.similar,
+            twins=twins,
+            config=config.cache,
+            telemetry=telemetry,
+            covers=self.refresher.covers,
+            disown=Disowning(self.workers, self.epochs, self.state, self.keyring, self.refused),
         )
         settle = SettleStop(
             keeper=self.keeper,
@@ -257,7 +288,8 @@ class Runtime:
             auditor=self.auditor,
             analysis=self.analysis,
             checks=self._checks,
-            expiry=self._make(kinds.EXPIRY, config.expiry, "expiry"),
+            expiry=self._expiry,
+            refresher=self.refresher,
             twins=twins,
             keyring=self.keyring,
             config=config.cache,
@@ -306,6 +338,9 @@ class Runtime:
         if isinstance(made, Component):
             raise PluginError(spec.type, "one is made for each deployment, so it cannot have start and stop")
         return made
+
+    async def _remember(self, request: Request, answer: Answer, took_s: float) -> str:
+        return await self.pipeline.remember(request, answer, took_s=took_s)  # which is made after what refreshes
 
     def _judge(self) -> Judge | None:
         if self.embedder is None or not self.config.audits.enabled or not isinstance(self.acceptance, Audited):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .events import Finished
     from .state import StateStore
 
-HITS: Final = frozenset({CacheStatus.EXACT, CacheStatus.INFLIGHT, CacheStatus.SEMANTIC})
+HITS: Final = frozenset({CacheStatus.EXACT, CacheStatus.INFLIGHT, CacheStatus.SEMANTIC, CacheStatus.STALE})
 
 
 class Savings:

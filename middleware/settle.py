@@ -15,12 +15,14 @@ from opentelemetry.trace import INVALID_SPAN
 
 from . import semconv
 from .deadline import within
+from .epochs import parts_of
 from .errors import ForebayError
 from .events import Finished, Stored
 from .forgotten import ForgottenError
 from .modes import narrower
 from .payload import encode_entry
-from .records import Ending, Entry, Hit, Key, Miss, Mode
+from .protocols import Renewing
+from .records import Ending, Entry, Hit, Key, Miss, Mode, Tier
 from .telemetry import annotate, end_span
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from .observers import ObserverCaller
     from .protocols import AnswerCheck, Expiry
     from .records import Answer
+    from .refresh import Refresher
     from .similar import SemanticTier
     from .telemetry import Telemetry
     from .twins import Twins
@@ -66,9 +69,11 @@ class SettleStop:
         telemetry: Telemetry,
         auditor: Auditor,
         analysis: Analysis,
+        refresher: Refresher,
         clock: Callable[[], float] = time,
     ) -> None:
         self._analysis = analysis
+        self._refresher = refresher
         self._auditor = auditor
         self._keeper = keeper
         self._similar = similar
@@ -104,6 +109,10 @@ class SettleStop:
             self._auditor.consider(flight, shared.answer if shared is not None else None)
             self._analysis.ended(flight)
             self._learned(flight)
+            self._refresher.consider(flight)
+            if flight.outdated is not None and shared is not None:
+                self._refresher.revise(flight.facts, shared.question, flight.outdated, shared.answer)
+            await self._renew(flight)
         except Exception as error:  # nobody waits for this; it is counted and traced
             self._telemetry.dependency_error("settle", type(error).__name__)
             annotate(span, {semconv.ERROR_TYPE: type(error).__name__})
@@ -136,10 +145,30 @@ class SettleStop:
         await self._changed(stored, evicted)
         return "" if stored else reason
 
+    async def _renew(self, flight: Flight) -> None:
+        """Let an entry that was served live on, where the expiry policy says so."""
+        hit = flight.hit
+        if (
+            hit is None
+            or hit.stale
+            or hit.tier is Tier.INFLIGHT
+            or flight.parts
+            or not isinstance(self._expiry, Renewing)
+        ):
+            return
+        until_s = self._expiry.renewed_s(hit.entry, self._clock())
+        if until_s is not None:
+            try:
+                await self._keeper.put(replace(hit.entry, expires_s=until_s), flight.started_s)
+            except (ForebayError, TimeoutError) as error:
+                log.info("a kept answer could not be renewed: %s", type(error).__name__)
+
     async def _unwanted(self, entry: Entry, age_s: float) -> str:
         """Return why an entry of this age is not to be written, "" where it is."""
         if not entry.created_s + age_s < entry.expires_s:
             return "expired"
+        if age_s and (entry.created_s - age_s) * 1e6 < max(parts_of(entry.epoch)):
+            return "forgotten"
         key = Key(entry.scope, entry.context, entry.id, entry.question, entry.reading)
         try:
             return "" if await self._keeper.get(key) is None else "already_kept"
@@ -205,12 +234,11 @@ class SettleStop:
         return "no_store" if flight.request.controls.no_store else None
 
     def _entry(self, flight: Flight, key: Key, facts: RequestFacts, answer: Answer) -> tuple[Entry | None, str]:
-        lifetime = self._expiry.lifetime_s(flight.request, facts, answer)
-        if flight.request.controls.ttl_s is not None:
-            lifetime = min(lifetime, flight.request.controls.ttl_s)
-        if not lifetime > 0:  # neither is NaN
+        lifetime, asked = self._expiry.lifetime(flight.request, facts, answer), flight.request.controls.ttl_s
+        fresh_s = lifetime.fresh_s if asked is None else min(lifetime.fresh_s, asked)
+        if not fresh_s > 0:  # neither is NaN
             return None, "no_lifetime"
-        now = self._clock()
+        now, tenant = self._clock(), self._keyring.digest("tenant", flight.request.tenant)
         entry = Entry(
             id=key.exact,
             scope=key.scope,
@@ -219,10 +247,16 @@ class SettleStop:
             question=key.text,
             answer=answer,
             model=flight.request.model,
-            tenant=self._keyring.digest("tenant", flight.request.tenant),
+            tenant=tenant,
+            # a request that began in an earlier one is told by `forgotten`
+            epoch=self._keeper.epochs.of(tenant),
+            system=key.system,
             created_s=now,
-            expires_s=now + lifetime,
+            expires_s=now + fresh_s,
+            grace_s=lifetime.grace_s,
+            error_grace_s=lifetime.error_grace_s,
             cost=float(answer.input_tokens + answer.output_tokens),
+            tags=flight.request.controls.tags,
         )
         return entry, ""
 
@@ -247,7 +281,7 @@ class SettleStop:
         size = len(encode_entry(entry, self._keyring))
         entry = replace(entry, vector=vector, context_vector=context_vector, embedder=embedder, size_bytes=size)
         try:
-            evicted = await self._keeper.put(entry, flight.started_s)
+            evicted = await self._keeper.put(entry, flight.started_s, worth=_worth(flight))
         except ForgottenError:
             return None, [], "forgotten"
         except (ForebayError, TimeoutError) as error:
@@ -291,6 +325,13 @@ class SettleStop:
             await self._observers.fire("entry_stored", Stored(entry.id, entry.scope, entry.size_bytes, entry.expires_s))
         for gone in evicted:
             await self._observers.fire("entry_evicted", gone)
+
+
+def _worth(flight: Flight) -> float:
+    """Return what an entry is worth of its cost: less where a kept neighbour would answer the same."""
+    found = flight.considered
+    served = found is not None and found.verdict.accepted and found.verdict.proven
+    return 1.0 - found.verdict.confidence if found is not None and served else 1.0
 
 
 def finished(flight: Flight, duration_s: float) -> Finished:

@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind
 
 from . import semconv
 from .errors import EmbedderError
+from .freshness import Freshness, freshness
 from .records import Answer, Asked, Candidate, Entry, Hit, Miss, Mode, Query, Tier
 from .telemetry import annotate, end_span
 
@@ -99,6 +100,7 @@ class SemanticTier:
     Args:
         embedder: None where it could not be loaded.
         hold_out: says whether this hit is to be computed all the same, as an audit.
+        covers: whether a stale entry is computed anew while it is served (`Refresher.covers`).
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class SemanticTier:
         telemetry: Telemetry,
         breaker: Breaker,
         hold_out: Callable[[Flight, Considered], bool] | None = None,
+        covers: Callable[[Flight, Entry], bool] = lambda _, __: False,
         clock: Callable[[], float] = time,
     ) -> None:
         self._keeper = keeper
@@ -124,6 +127,7 @@ class SemanticTier:
         self._telemetry = telemetry
         self._breaker = breaker
         self._hold_out = hold_out
+        self._covers = covers
         self._clock = clock
         self.flying = Flying()
 
@@ -174,12 +178,18 @@ class SemanticTier:
         query = Query(key, flight.vector, self.embedder_id, self._config.neighbours, flight.context_vector)
         asked = self.asked(flight, key)
         near: Sequence[Candidate] = await self._search(query, span) if await self._keeper.knows(key) else ()
-        kept = [candidate for candidate in near if young_enough(flight, candidate.entry, self._clock())]
-        best = self._best(asked, kept, span)
+        now_s, controls = self._clock(), flight.request.controls
+        worth = [(freshness(candidate.entry, controls, now_s), candidate) for candidate in near]
+        best = self._best(asked, [candidate for each, candidate in worth if each is Freshness.FRESH], span)
+        old = [candidate for each, candidate in worth if each is Freshness.STALE] if mode is Mode.SERVE else []
+        if old and (best is None or not _served(best)):
+            covered = [candidate for candidate in old if self._covers(flight, candidate.entry)]
+            stale = self._best(asked, covered, span)
+            best = stale if stale is not None and _served(stale) else best
         if best is not None:
             flight.considered = best
             note(flight, best)
-            if best.verdict.accepted and best.verdict.proven:
+            if _served(best):
                 return self._decided(flight, best, mode)
         if mode is Mode.SERVE and self._config.twins and not flight.request.controls.no_store:
             await self._fly_with(flight, asked, query, span)
@@ -197,8 +207,9 @@ class SemanticTier:
 
     def _decided(self, flight: Flight, best: Considered, mode: Mode) -> Lookup:
         entry, similarity = best.candidate.entry, best.candidate.similarity
-        age_s = max(0.0, self._clock() - entry.created_s)
-        hit = Hit(Tier.SEMANTIC, entry, similarity, best.verdict.confidence, age_s)
+        now_s = self._clock()
+        age_s = max(0.0, now_s - entry.created_s)
+        hit = Hit(Tier.SEMANTIC, entry, similarity, best.verdict.confidence, age_s, entry.expires_s <= now_s)
         if not best.verdict.proven:
             return Miss("unproven", similarity=similarity, shadow=hit)
         if not _strict_enough(flight, best):
@@ -213,7 +224,7 @@ class SemanticTier:
         child = self._telemetry.child(semconv.SPAN_SEARCH, span, SpanKind.CLIENT)
         annotate(child, {semconv.CACHE_TOPK: query.limit})
         try:
-            return await self._keeper.search(query)
+            return await self._keeper.search(query, stale=True)
         finally:
             end_span(child)
 
@@ -227,7 +238,7 @@ class SemanticTier:
                 deadline_s = self._config.lookup_deadline_ms / 1000
                 leader.vector, leader.context_vector = await self.vectors_of(leader.key, span, deadline_s)
         best = self._best(asked, [_in_flight(leader, query) for leader in leaders], span)
-        if best is not None and best.verdict.accepted and best.verdict.proven and _strict_enough(flight, best):
+        if best is not None and _served(best) and _strict_enough(flight, best):
             flight.follows = best
             flight.decide("verify", "twin", best.verdict.reason, similarity=best.candidate.similarity)
 
@@ -271,6 +282,10 @@ def young_enough(flight: Flight, entry: Entry, now_s: float) -> bool:
     """Return whether the caller takes an entry of this age."""
     limit = flight.request.controls.max_age_s
     return limit is None or now_s - entry.created_s <= limit
+
+
+def _served(found: Considered) -> bool:
+    return found.verdict.accepted and found.verdict.proven
 
 
 def _strict_enough(flight: Flight, found: Considered) -> bool:

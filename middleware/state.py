@@ -1,9 +1,9 @@
 """The state store: one SQLite file for what one process keeps beside its answers.
 
-It holds explanations (every decision, by request id), savings (by day, key, team and model) and snapshots (of policies and
-predictors). Writes are
+It holds explanations (every decision, by request id), savings (by day, key, team and model), snapshots (of policies and
+predictors) and epochs. Writes are
 queued and written in batches by one thread, so no request waits for the disk; what comes while the queue is
-full is lost and counted.
+full is lost and counted. Only an epoch is on the disk when its write returns.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import ConfigError
+from .errors import AdapterError, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
     from pathlib import Path
 
     from .records import JsonObject
@@ -34,6 +34,7 @@ BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS explanations (request_id TEXT PRIMARY KEY, created_s REAL NOT NULL, data TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS explanations_created ON explanations (created_s);
 CREATE TABLE IF NOT EXISTS snapshots (name TEXT PRIMARY KEY, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS epochs (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS savings (
   day TEXT NOT NULL, key TEXT NOT NULL, team TEXT NOT NULL, model TEXT NOT NULL,
   requests INTEGER NOT NULL, hits INTEGER NOT NULL, tokens INTEGER NOT NULL, usd REAL NOT NULL,
@@ -46,6 +47,7 @@ INSERT INTO savings VALUES (?, ?, ?, ?, 1, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
   requests = requests + 1, hits = hits + excluded.hits, tokens = tokens + excluded.tokens, usd = usd + excluded.usd
 """
+_RAISE: Final = "INSERT INTO epochs VALUES (?, ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)"
 _SAVED: Final = {
     by: f"SELECT {by}, SUM(requests), SUM(hits), SUM(tokens), SUM(usd) FROM savings WHERE day >= ? "  # noqa: S608  (fixed names)
     f"GROUP BY {by} ORDER BY {'day' if by == 'day' else f'SUM(tokens) DESC, {by}'}"
@@ -110,6 +112,72 @@ class StateStore:
         with self._connect() as db:
             row = db.execute("SELECT data FROM snapshots WHERE name = ?", (name,)).fetchone()
         return json.loads(row[0]) if row is not None else None
+
+    def epochs(self) -> dict[str, int]:
+        """Return the epochs by name."""
+        with self._connect() as db:
+            return {str(name): int(value) for name, value in db.execute("SELECT name, value FROM epochs")}
+
+    def raise_epoch(self, name: str, value: int, over: Sequence[str] = ()) -> int:
+        """Keep an epoch, unless a higher one is kept; it outlives a crash of the machine when this returns.
+
+        Args:
+            over: names of epochs than which it must be higher.
+
+        Returns:
+            The epoch that is kept now.
+
+        Raises:
+            AdapterError: it cannot be written.
+        """
+        try:
+            with self._connect() as db:
+                db.execute("PRAGMA synchronous=FULL")
+                db.execute("BEGIN IMMEDIATE")
+                for other in over:
+                    row = db.execute("SELECT value FROM epochs WHERE name = ?", (other,)).fetchone()
+                    value = max(value, int(row[0]) + 1) if row is not None else value
+                db.execute(_RAISE, (name, value))
+                return int(db.execute("SELECT value FROM epochs WHERE name = ?", (name,)).fetchone()[0])
+        except sqlite3.Error as error:
+            raise AdapterError(
+                f"{self._path} cannot be written ({error}): what is bumped would not outlive a restart"
+            ) from None
+
+    def raise_epoch_soon(self, name: str, value: int) -> None:
+        """Keep an epoch, unless a higher one is kept; returns at once."""
+        self._put((_RAISE, (name, value)))
+
+    def drop_epochs(self, value: int, but: Sequence[str]) -> None:
+        """Drop the epochs that are not above a value, but for those of some names."""
+        held = ", ".join("?" * len(but))
+        with self._connect() as db:
+            db.execute(f"DELETE FROM epochs WHERE value <= ? AND name NOT IN ({held})", (value, *but))  # noqa: S608
+
+    def erase(self, chosen: Callable[[JsonObject], bool], keys: Collection[str]) -> tuple[int, int]:
+        """Delete explanations, and what was saved by some keys, and overwrite where they lay.
+
+        Args:
+            chosen: whether an explanation is to go.
+            keys: as `count_saved` was given them.
+
+        Returns:
+            How many explanations, and how many rows of savings, were deleted.
+
+        Raises:
+            AdapterError: the file cannot be written.
+        """
+        self.flush()
+        try:
+            with self._connect() as db:
+                db.execute("PRAGMA secure_delete=ON")
+                rows = db.execute("SELECT request_id, data FROM explanations").fetchall()
+                gone = [(name,) for name, data in rows if chosen(json.loads(data))]
+                db.executemany("DELETE FROM explanations WHERE request_id = ?", gone)
+                counted = db.executemany("DELETE FROM savings WHERE key = ?", [(key,) for key in keys]).rowcount
+        except sqlite3.Error as error:
+            raise AdapterError(f"{self._path} cannot be written ({error})") from None
+        return len(gone), max(0, counted)
 
     def count_saved(self, whose: tuple[str, str, str, str], *, hit: bool, tokens: int, usd: float) -> None:
         """Add a request to what was saved; returns at once.

@@ -85,6 +85,8 @@ class Telemetry:
             semconv.METRIC_LOOKUPS,
             semconv.METRIC_WRITES,
             semconv.METRIC_EVICTIONS,
+            semconv.METRIC_REFRESHES,
+            semconv.METRIC_REVISIONS,
             semconv.METRIC_TOKENS_SAVED,
             semconv.METRIC_SHED,
             semconv.METRIC_AUDITS,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from .errors import CoordinationError
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from .admission.lanes import Lanes
     from .config import Config
     from .coordination import Roster, Told
+    from .epochs import Epochs
     from .keeper import Keeper
     from .protocols import Coordination
     from .records import Selector
@@ -30,16 +33,25 @@ class Workers:
 
     Args:
         coordination: what the workers agree through.
+        epochs: grow by what another worker has bumped.
     """
 
     def __init__(
-        self, coordination: Coordination, keeper: Keeper, twins: Twins, lanes: Lanes, *, store: str = "store"
+        self,
+        coordination: Coordination,
+        keeper: Keeper,
+        twins: Twins,
+        lanes: Lanes,
+        *,
+        store: str = "store",
+        epochs: Epochs | None = None,
     ) -> None:
         self._coordination = coordination
         self._keeper = keeper
         self._twins = twins
         self._lanes = lanes
         self._store = store
+        self._epochs = epochs
 
     async def forget_everywhere(self, selector: Selector, wait_s: float = 5.0) -> tuple[int, Told]:
         """Forget what matches, here and in every worker.
@@ -55,8 +67,19 @@ class Workers:
         return dropped, await self._coordination.tell(selector, wait_s)
 
     async def forget(self, selector: Selector) -> int:
-        """Forget what matches, here; return how many entries that were."""
+        """Forget what matches, here; return how many entries that were.
+
+        Of an epoch nothing is deleted now: what is older is not served any more, and swept later.
+        """
         self._twins.forget(selector)
+        if selector.epoch is not None and self._epochs is not None:
+            # whose request began before it is not kept, whichever epoch it would be written in
+            self._keeper.forgotten.note(replace(selector, epoch=None))
+            if self._epochs.kept:
+                await asyncio.to_thread(self._epochs.heard, selector)
+            else:
+                self._epochs.heard(selector)
+            return 0
         return await self._keeper.forget(selector)
 
     def changed(self, roster: Roster) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from .admin import administer, is_admins
 from .answers import whole
 from .body import Outgoing
 from .desk import Desk
@@ -58,6 +59,10 @@ class ForebayMiddleware:
             endpoint = ENDPOINTS.get(path) if method == "POST" else None
             if endpoint is not None:
                 await desk.serve(endpoint, scope, receive, send)
+                return
+            runtime = self._life.runtime
+            if runtime is not None and is_admins(runtime, scope):
+                await administer(runtime, scope, receive, send)
                 return
             if path == STATUS and method in _READING and await self._show(desk.door, scope, send):
                 return

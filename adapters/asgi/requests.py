@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ...middleware.bodies import changes_the_answer
 from ...middleware.inbound import controls_in, hints_in, sounds_secret
 from ...middleware.narrow import is_object
-from ...middleware.records import Controls, Request
+from ...middleware.records import Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...middleware.keys import Keyring
+    from ...middleware.records import Controls
     from .endpoints import Endpoint
 
 ANYBODY: Final = "default"
@@ -102,7 +104,7 @@ def _controls(headers: Mapping[str, str], body: Mapping[str, Any]) -> Controls:
     beside = is_object(options) and any(value for name, value in options.items() if name != "include_usage")
     if body.get("stream") is True and (beside or body.get("return_token_ids")):
         # each piece brings what a kept answer would bring all at once
-        return Controls(bypass=said.bypass, no_cache=True, no_store=True)
+        return replace(said, no_cache=True, no_store=True)
     return said
 
 

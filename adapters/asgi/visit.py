@@ -31,6 +31,7 @@ _OF_THE_ANSWER: Final = frozenset(
     {b"content-type", b"content-length", b"content-encoding", b"cache-control", b"x-accel-buffering"}
 )
 """Headers that a twin is sent, too; others may be about the one who was first."""
+_BROKEN: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,10 @@ class Visit:
                 async for message in messages:
                     await self.outgoing.send(self._told(message))
         except NotAnsweredError as refused:
+            broken = any(message["type"] == START and message["status"] >= _BROKEN for message in refused.messages)
+            hit = self._fitting(pipeline.rescue(flight, "engine_error")) if broken else None
+            if hit is not None:
+                return hit
             for message in refused.messages:
                 await self.outgoing.send(self._told(message))
         return None

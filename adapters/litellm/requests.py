@@ -6,18 +6,19 @@ merges the deployment's own parameters into it. What the client left unset and t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ...middleware.bodies import changes_the_answer
 from ...middleware.inbound import HINT_CHARS, controls_in, hints_in
 from ...middleware.keys import UncacheableError
 from ...middleware.narrow import is_array, is_object
-from ...middleware.records import Controls, Request
+from ...middleware.records import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from ...middleware.records import Key
+    from ...middleware.records import Controls, Key
     from .endpoints.base import Endpoint
 
 FLIGHT_ID: Final = "forebay_id"
@@ -95,16 +96,9 @@ def params_of(data: Mapping[str, Any], endpoint: Endpoint, fields: frozenset[str
 def controls_of(data: Mapping[str, Any], headers: Mapping[str, str]) -> Controls:
     """Return what the client asked of the cache: by header, and by LiteLLM's own controls."""
     cache = data.get("cache")
-    asked: Mapping[str, Any] = cache if is_object(cache) else {}
-    disabled = data.get("caching") is False
-    said = controls_in(headers)
-    return Controls(
-        bypass=said.bypass,
-        no_cache=said.no_cache or disabled or asked.get("no-cache") is True,
-        no_store=said.no_store or disabled or asked.get("no-store") is True,
-        ttl_s=_seconds(asked.get("ttl", data.get("ttl"))),
-        max_age_s=_seconds(asked.get("s-maxage", asked.get("s-max-age"))),
-    )
+    fields: Mapping[str, Any] = {"ttl": data.get("ttl"), **(cache if is_object(cache) else {})}
+    said = controls_in(headers, fields)
+    return replace(said, no_cache=True, no_store=True) if data.get("caching") is False else said
 
 
 def tenant_of(identity: object, parts: Iterable[str]) -> str:
@@ -249,12 +243,6 @@ def _is_same(one: Any, other: Any) -> bool:
     if is_array(one):
         return len(one) == len(other) and all(map(_is_same, one, other))
     return bool(one == other)
-
-
-def _seconds(value: object) -> float | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit():  # of a header, LiteLLM keeps the text
-        return float(value)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _digest_of(identity: object) -> str | None:

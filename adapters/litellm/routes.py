@@ -1,7 +1,7 @@
 """forebay's own routes on LiteLLM's port: readiness for a load balancer, status for an operator.
 
 ``/forebay/ready`` says as little as LiteLLM's own readiness does and asks for no key; ``/forebay/status`` is behind
-LiteLLM's authentication.
+LiteLLM's authentication; what drops kept answers is for the proxy's administrators alone.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.responses import JSONResponse
 
+from ...middleware.invalidation_calls import BAD_REQUEST, PATHS, call
 from ...middleware.protocols import Audited
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 READY: Final = "/forebay/ready"
 STATUS: Final = "/forebay/status"
 MOST_ROWS: Final = 100
+ADMIN: Final = "proxy_admin"
+"""LiteLLM's role of who has the master key; one who may only look has another."""
+FORBIDDEN: Final = 403
 
 
 def mount(bridge: Bridge) -> bool:
@@ -39,11 +43,46 @@ def mount(bridge: Bridge) -> bool:
         return False
     ready, status = handlers(bridge)
     guarded = [Depends(auth.user_api_key_auth)]
+    routes: list[Any] = app.router.routes
     for path, answer, dependencies in ((READY, ready, []), (STATUS, status, guarded)):
         app.add_api_route(path, answer, methods=["GET"], dependencies=dependencies, tags=["forebay"])
-        routes: list[Any] = app.router.routes
+        routes.insert(0, routes.pop())
+    for path in PATHS:
+        answer = invalidating(bridge, path, auth.user_api_key_auth)
+        app.add_api_route(path, answer, methods=["POST"], tags=["forebay"])
         routes.insert(0, routes.pop())
     return True
+
+
+def is_admin(identity: object) -> bool:
+    """Return whether LiteLLM's authenticated identity administers the proxy."""
+    role = getattr(identity, "user_role", None)
+    return getattr(role, "value", role) == ADMIN
+
+
+def invalidating(bridge: Bridge, path: str, authenticate: Callable[..., Any]) -> Callable[..., Awaitable[JSONResponse]]:
+    """Return what answers a route that drops kept answers.
+
+    Args:
+        path: one of `PATHS`.
+        authenticate: LiteLLM's dependency; it lets in whoever has a key.
+    """
+    guard = Depends(authenticate)
+
+    async def answer(request: Request, identity: Any = guard) -> JSONResponse:
+        """Drop kept answers, here and in every worker; only for administrators of the proxy."""
+        if not is_admin(identity):
+            return JSONResponse({"error": "only for administrators of the proxy"}, status_code=FORBIDDEN)
+        if not bridge.ready:
+            return JSONResponse({"error": "starting"}, status_code=503)
+        try:
+            body: Any = await request.json() if await request.body() else None
+        except (ValueError, RecursionError):
+            return JSONResponse({"error": "the body is not JSON"}, status_code=BAD_REQUEST)
+        made = await call(bridge.runtime, path, body)
+        return JSONResponse(made.body, status_code=made.status)
+
+    return answer
 
 
 def report(acceptance: object) -> Sequence[JsonObject]:

@@ -28,4 +28,14 @@ def selector_from(text: str) -> Selector:
         fields = None
     if not is_object(fields) or not set(fields) <= set(Selector.__dataclass_fields__):
         raise CoordinationError("another worker wrote a note that this version cannot read; run one version")
+    if not all(_fits(str(name), value) for name, value in fields.items()):
+        raise CoordinationError("another worker wrote a note that holds what a selector does not")
     return Selector(**{str(name): value for name, value in fields.items()})
+
+
+def _fits(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return False
+    if name.endswith("_s"):
+        return isinstance(value, (int, float))
+    return isinstance(value, int if name == "epoch" else str)

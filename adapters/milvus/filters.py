@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
@@ -39,14 +40,22 @@ def column(text: str) -> str:
     return _DIGEST + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def of_columns(selector: Selector) -> Selector:
+    """Return what columns can tell of a selector; the rest is only in the payloads."""
+    return replace(selector, tag=None, system=None, version=None, epoch=None)
+
+
 def selection(selector: Selector) -> tuple[str, dict[str, Value]]:
-    """Return template and values for a selector; ("", {}) where it restricts nothing."""
+    """Return template and values for what columns can tell of a selector; ("", {}) where that is nothing."""
     texts = {"id": selector.id, "scope": selector.scope, "tenant": selector.tenant, "model": selector.model}
     values: dict[str, Value] = {name: column(text) for name, text in texts.items() if text is not None}
     terms = [f"{name} == {{{name}}}" for name in values]
     if selector.expired_at_s is not None:
         terms.append("expires_s <= {expired_at}")
         values["expired_at"] = float(selector.expired_at_s)
+    if selector.created_before_s is not None:
+        terms.append("created_s < {created_before}")
+        values["created_before"] = float(selector.created_before_s)
     return " and ".join(terms), values
 
 

@@ -39,7 +39,7 @@ def to_row(entry: Entry, keyring: Keyring, dimension: int, profile: Profile) -> 
     """Return the row of an entry.
 
     A vector that is not there, or all zeros, gets a stand-in that searches leave out by the columns ``has_vector`` and
-    ``has_context``: Milvus wants all vectors in every row. ``context`` holds `Entry.comparable`.
+    ``has_context``: Milvus wants all vectors in every row. ``context`` holds `Entry.comparable`, ``expires_s`` `Entry.until_s`.
 
     Raises:
         PayloadError: the answer is not JSON.
@@ -59,7 +59,7 @@ def to_row(entry: Entry, keyring: Keyring, dimension: int, profile: Profile) -> 
         "model": column(entry.model),
         "embedder": column(entry.embedder),
         "created_s": float(entry.created_s),
-        "expires_s": float(entry.expires_s),
+        "expires_s": float(entry.until_s),
         "has_vector": vector is not None,
         "payload": pack(encode_entry(entry, keyring)),
         "vector": vector or stand_in,

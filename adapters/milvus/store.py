@@ -16,7 +16,7 @@ from .collection import Collection
 from .connection import Connection
 from .counts import RememberedCounts
 from .driver import Profile, make_routes
-from .filters import BY_ID, column, selection
+from .filters import BY_ID, column, of_columns, selection
 from .pages import IDS_A_PAGE, pages
 from .rows import READ_COLUMNS, from_row, to_row, words_of
 
@@ -187,14 +187,14 @@ class MilvusStore:
             self._remembered.forget(row["scope"])
 
     async def delete(self, selector: Selector) -> int:
-        """Delete what matches and return how many entries that were, damaged ones included.
+        """Delete what matches and return how many entries that were, damaged ones included where columns tell of them.
 
         Raises:
             StoreError: Milvus failed; some may be deleted.
         """
         deleted = 0
         try:
-            async for page in self._ids(selector):
+            async for page in self._ids(selector) if of_columns(selector) == selector else self._read_ids(selector):
                 for start in range(0, len(page), IDS_A_PAGE):
                     ids = page[start : start + IDS_A_PAGE]
                     await self._call("delete", filter=BY_ID, filter_params={"ids": ids})
@@ -227,12 +227,12 @@ class MilvusStore:
         Raises:
             StoreError: Milvus failed.
         """
-        await self._opened()
-        async for entries in self._by_id(selector) if self._lite else self._by_page(selector):
+        told = of_columns(selector)
+        async for entries in self._entries(selector):
             for entry in entries:
                 if matches(selector, entry):
                     yield entry
-                else:
+                elif not matches(told, entry):
                     self.damaged += 1
 
     async def reset(self) -> None:
@@ -253,6 +253,17 @@ class MilvusStore:
         size = _IDS_A_LITE_PAGE if self._lite else IDS_A_PAGE
         async for page in pages(self._call, selector, ["id"], size):
             yield [str(row["id"]) for row in page]
+
+    async def _read_ids(self, selector: Selector) -> AsyncIterator[list[str]]:
+        """Read what columns tell of, and name what matches."""
+        async for entries in self._entries(selector):
+            yield [entry.id for entry in entries if matches(selector, entry)]
+
+    async def _entries(self, selector: Selector) -> AsyncIterator[list[Entry]]:
+        """Read what columns tell of, without the damaged ones."""
+        await self._opened()
+        async for entries in self._by_id(selector) if self._lite else self._by_page(selector):
+            yield entries
 
     async def _by_id(self, selector: Selector) -> AsyncIterator[list[Entry]]:
         """Read what matches from Milvus Lite, which finds rows by id without walking through the others."""

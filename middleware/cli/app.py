@@ -23,7 +23,9 @@ from . import (
     audits,
     cache,
     doctor,
+    erase,
     explain,
+    invalidate,
     listing,
     near_misses,
     predictions,
@@ -163,7 +165,9 @@ config_app.command("check")(settings.check)
 config_app.command("show")(settings.show)
 cache_app.command("stats")(cache.stats)
 cache_app.command("clear")(cache.clear)
-cache_app.command("forget")(cache.forget)
+cache_app.command("forget")(invalidate.forget)
+cache_app.command("bump")(invalidate.bump)
+cache_app.command("erase")(erase.erase)
 cache_app.command("export")(transfer.export)
 cache_app.command("import")(transfer.import_)
 cache_app.command("reembed")(reembed.reembed)

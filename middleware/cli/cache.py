@@ -1,4 +1,4 @@
-"""``forebay cache``: look into the kept answers and drop them."""
+"""``forebay cache``: look into the kept answers and drop them all."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ import typer
 from rich.text import Text
 
 from ..errors import ForebayError
-from ..records import EVERYTHING, Selector
-from .explain import explanation
+from ..invalidation import AT_ONCE, together
+from ..records import EVERYTHING
 from .session import console, plural, say_json, session_of, table
-from .store import OutOfReachError, coordinated, keyring_of, opened_store, scannable
+from .store import OutOfReachError, coordinated, opened_store, scannable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..coordination import Told
+    from ..records import Selector
     from .session import Session
 
 WAIT_S: Final = 10.0
@@ -63,33 +67,7 @@ def clear(
     """Drop every kept answer, of all tenants and models."""
     if not yes:
         typer.confirm("Drop every kept answer, of all tenants and models?", abort=True)
-    asyncio.run(_delete(session_of(context), EVERYTHING))
-
-
-def forget(
-    context: typer.Context,
-    entry_id: Annotated[str | None, typer.Option("--id", help="An entry's id, as `forebay explain` shows it.")] = None,
-    request_id: Annotated[
-        str | None, typer.Option("--request-id", help="The x-forebay-id of a request that this entry answered.")
-    ] = None,
-    tenant: Annotated[
-        str | None, typer.Option("--tenant", help="A tenant's name; with LiteLLM it is like key=HASH|team=ID.")
-    ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="A model's name.")] = None,
-) -> None:
-    """Drop the kept answers that match all options; a wrong hit is cured with --request-id."""
-    if entry_id is None and request_id is None and tenant is None and model is None:
-        raise ForebayError("say what to forget: --id, --request-id, --tenant or --model (or `forebay cache clear`)")
-    if entry_id is not None and request_id is not None:
-        raise ForebayError("--id and --request-id both name one entry; use one of them")
-    session = session_of(context)
-    selector = Selector(
-        id=entry_id if request_id is None else _entry_of(session, request_id),
-        tenant=keyring_of(session.config).digest("tenant", tenant) if tenant is not None else None,
-        model=model,
-    )
-    if not asyncio.run(_delete(session, selector)):
-        raise typer.Exit(1)
+    asyncio.run(delete(session_of(context), [EVERYTHING]))
 
 
 async def _stats(session: Session) -> dict[str, Any]:
@@ -126,36 +104,57 @@ async def _stats(session: Session) -> dict[str, Any]:
     }
 
 
-async def _delete(session: Session, selector: Selector) -> int:
-    """Let every running process forget what matches, then delete it here, too; say and return how many that were.
+async def delete(session: Session, selectors: Sequence[Selector]) -> int:
+    """Let every running process forget what matches one of these, then delete it here, too; say and return how many that were.
 
     Raises:
         ForebayError: a running process did not do it, or nobody can.
     """
+    told, dropped = await forgotten(session, selectors)
+    where = f", {plural(told.answered, 'running process', 'running processes')} told" if told.workers else ""
+    console().print(f"dropped {plural(dropped, 'answer')}{where}")
+    check_answers(told)
+    return dropped
+
+
+async def forgotten(session: Session, selectors: Sequence[Selector]) -> tuple[Told, int]:
+    """Let every running process forget, then delete it here, too; return what they said, and how many entries that were.
+
+    Raises:
+        ForebayError: nobody can.
+    """
     async with coordinated(session.config, session.plugins) as coordination:
-        told = await coordination.tell(selector, WAIT_S)
+        told = together(
+            [
+                each
+                for start in range(0, len(selectors), AT_ONCE)
+                for each in await asyncio.gather(
+                    *(coordination.tell(selector, WAIT_S) for selector in selectors[start : start + AT_ONCE])
+                )
+            ]
+        )
     dropped = told.dropped
     try:
         async with opened_store(session.config, session.plugins) as opened:
-            dropped += await opened.store.delete(selector)
+            for selector in selectors:
+                dropped += await opened.store.delete(selector)
     except OutOfReachError:
         if not told.workers:
             raise
-    where = f", {plural(told.answered, 'running process', 'running processes')} told" if told.workers else ""
-    console().print(f"dropped {plural(dropped, 'answer')}{where}")
+    return told, dropped
+
+
+def check_answers(told: Told) -> None:
+    """Check that all running processes have done what they were told.
+
+    Raises:
+        ForebayError: one has not.
+    """
     if told.answered < told.workers:
         raise ForebayError(
             f"{told.workers - told.answered} of {told.workers} running processes have not answered within {WAIT_S:g} s: "
             "see their logs, and run this again or restart them"
         )
-    return dropped
-
-
-def _entry_of(session: Session, request_id: str) -> str:
-    for decision in reversed(explanation(session.config, request_id).get("decisions", ())):
-        if decision.get("entry"):
-            return str(decision["entry"])
-    raise ForebayError(f"no kept answer had to do with request {request_id!r}; see `forebay explain {request_id}`")
 
 
 def size_text(count: float) -> str:

@@ -97,6 +97,9 @@ def line_of(entry: Entry, keyring: Keyring, *, vectors: bool = True) -> str:
         "cost": entry.cost,
         "size_bytes": entry.size_bytes,
         "tags": list(entry.tags),
+        "system": entry.system,
+        "grace_s": entry.grace_s,
+        "error_grace_s": entry.error_grace_s,
         "epoch": entry.epoch,
     }
     try:
@@ -142,6 +145,10 @@ def entry_of(line: str, keyring: Keyring) -> Entry:
             size_bytes=int(fields["size_bytes"]),
             tags=tuple(str(tag) for tag in fields["tags"]) if is_array(fields["tags"]) else (),
             epoch=int(fields["epoch"]),
+            # files that were written before there were such have none
+            system=str(fields.get("system", "")),
+            grace_s=float(fields.get("grace_s", 0.0)),
+            error_grace_s=float(fields.get("error_grace_s", 0.0)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, struct.error):
         raise PayloadError("it lacks a field") from None

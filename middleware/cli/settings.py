@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .components import Chosen
 
 MASK: Final = "**********"
-_SECRET: Final = re.compile(r"secret|token|password|api_?key|authorization", re.IGNORECASE)
+_SECRET: Final = re.compile(r"secret|token|password|api_?key|admin_?key|authorization", re.IGNORECASE)
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 

@@ -167,7 +167,7 @@ class Warmer:
         if logged.created_s is None:
             return None
         facts = self._analyzer.analyze(logged.request)
-        lifetime_s = self._expiry.lifetime_s(logged.request, facts, logged.answer)
+        lifetime_s = self._expiry.lifetime(logged.request, facts, logged.answer).fresh_s
         return lifetime_s - max(0.0, self._clock() - logged.created_s) if lifetime_s > 0 else None
 
 

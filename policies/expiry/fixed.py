@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ...middleware.analysis.facts import Volatility
+from .rules import DAY_S, HOUR_S, check_seconds, kind_of, lifetime_of, says_nothing
 
 if TYPE_CHECKING:
     from ...middleware.analysis.facts import RequestFacts
+    from ...middleware.lifetimes import Lifetime
     from ...middleware.records import Answer, Request
-
-HOUR_S: Final = 3_600.0
-DAY_S: Final = 86_400.0
 
 
 class FixedExpiry:
@@ -26,9 +24,11 @@ class FixedExpiry:
     Args:
         ttl_s: lifetime in seconds; 0 keeps nothing.
         slow_s, daily_s, live_s, personal_s: the most for an answer of that kind.
+        grace_s, error_grace_s: see `Lifetime`; answers about now and about the asker's own affairs have none.
+        negative_s: the most for an answer that declines or says nothing; 0 does not keep it.
 
     Raises:
-        ValueError: a lifetime is negative or not finite.
+        ValueError: a number of seconds is negative or not finite.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class FixedExpiry:
         daily_s: float = HOUR_S,
         live_s: float = 0.0,
         personal_s: float = HOUR_S,
+        grace_s: float = 0.0,
+        error_grace_s: float = 0.0,
+        negative_s: float = 0.0,
     ) -> None:
-        limits = {"ttl_s": ttl_s, "slow_s": slow_s, "daily_s": daily_s, "live_s": live_s, "personal_s": personal_s}
-        for name, limit in limits.items():
-            if not (limit >= 0 and math.isfinite(limit)):
-                raise ValueError(f"{name} must be a finite number of seconds, at least 0")
-        self._ttl_s = ttl_s
+        check_seconds(ttl_s=ttl_s, slow_s=slow_s, daily_s=daily_s, live_s=live_s, personal_s=personal_s)
+        check_seconds(grace_s=grace_s, error_grace_s=error_grace_s, negative_s=negative_s)
         self._limits = {
             Volatility.TIMELESS: ttl_s,
             Volatility.SLOW: min(slow_s, ttl_s),
@@ -52,13 +52,12 @@ class FixedExpiry:
             Volatility.LIVE: min(live_s, ttl_s),
             Volatility.PERSONAL: min(personal_s, ttl_s),
         }
+        self._graces = grace_s, error_grace_s
+        self._negative_s = negative_s
 
-    def lifetime_s(self, request: Request, facts: RequestFacts, answer: Answer) -> float:  # noqa: ARG002 - the protocol's
-        """Return the lifetime in seconds, at least 0."""
-        staleness = facts.staleness
-        limit = self._ttl_s if staleness is None else self._limits[staleness.volatility]
-        asked = request.controls.ttl_s
-        # "not >= 0" takes a NaN for 0, too: what the caller meant is unknown, so nothing is kept
-        if asked is None:
-            return limit
-        return min(asked, limit) if asked >= 0 else 0.0
+    def lifetime(self, request: Request, facts: RequestFacts, answer: Answer) -> Lifetime:
+        """Return the lifetime: the same for every answer of a kind."""
+        kind = kind_of(request, facts)
+        if says_nothing(request, answer):
+            return lifetime_of(request, kind, min(self._limits[kind], self._negative_s))
+        return lifetime_of(request, kind, self._limits[kind], *self._graces)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from forebay.middleware.epochs import packed
 from forebay.middleware.errors import StoreError
 from forebay.middleware.protocols import Scannable, Store
 from forebay.middleware.records import LEANING, Entry, Query, Selector
@@ -53,6 +54,19 @@ SELECTORS: list[tuple[Selector, set[str]]] = [
     (Selector(scope=digest("s1"), tenant=digest("t2")), {"two"}),
     (Selector(id=digest("one"), model="m/2"), set()),
     (Selector(tenant=digest("t2"), expired_at_s=25.0), {"two"}),
+    (Selector(tag="tag-of-one"), {"one"}),
+    (Selector(tag="all"), {"one", "two", "three", "four"}),
+    (Selector(tag="al"), set()),
+    (Selector(version="m/1-2026"), {"one", "three"}),
+    (Selector(system=digest("prompt s1")), {"one", "two"}),
+    (Selector(created_before_s=20.5), {"one", "two"}),
+    (Selector(created_before_s=20.0), {"one"}),
+    (Selector(created_before_s=31.0), {"one", "two", "three"}),
+    (Selector(tenant=digest("t2"), epoch=30), {"two"}),
+    (Selector(epoch=packed(1, 0)), {"one", "two", "three", "four"}),
+    (Selector(model="m/2", tag="all", created_before_s=25.0), {"two"}),
+    (Selector(tag="all", version="m/1-2026", system=digest("prompt s2")), {"three"}),
+    (Selector(id=digest("one"), tag="tag-of-two"), set()),
     (Selector(), {"one", "two", "three", "four"}),
 ]
 
@@ -89,7 +103,12 @@ async def fill(store: Store) -> None:
             scope=digest(scope),
             tenant=digest(tenant),
             model=model,
+            created_s=expires,
             expires_s=expires,
+            tags=("all", f"tag-of-{question}"),
+            epoch=int(expires),
+            system=digest(f"prompt {scope}"),
+            answer=replace(make_answer(), body={"model": f"{model}-2026", **make_answer().body}),
         )
         await store.put(entry)
 
@@ -272,7 +291,7 @@ class StoreContract:
     async def test_hostile_selectors_match_nothing(self, store: Any) -> None:
         await fill(store)
         for text in HOSTILE:
-            for field in ("id", "scope", "tenant", "model"):
+            for field in ("id", "scope", "tenant", "model", "tag", "version", "system"):
                 restriction: dict[str, Any] = {field: text}
                 selector = Selector(**restriction)
                 assert await listed(store, selector) == set(), (field, text[:20])

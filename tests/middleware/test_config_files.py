@@ -11,9 +11,9 @@ from forebay.middleware.errors import ConfigError
 
 
 def test_a_setting_alone_is_the_default_components() -> None:
-    config = parse_config({"store": {"uri": "http://milvus:19530"}}, environ={"FOREBAY__EXPIRY__TTL_S": "60"})
+    config = parse_config({"store": {"uri": "http://milvus:19530"}}, environ={"FOREBAY__EXPIRY__MEMORY": "60"})
     assert (config.store.type, dict(config.store.settings)) == ("milvus", {"uri": "http://milvus:19530"})
-    assert (config.expiry.type, dict(config.expiry.settings)) == ("fixed", {"ttl_s": 60})
+    assert (config.expiry.type, dict(config.expiry.settings)) == ("volatility", {"memory": 60})
 
 
 def test_a_component_without_a_default_must_be_named() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from forebay.adapters.memory.store import MemoryStore
 from forebay.middleware.errors import EmbedderError, PayloadError, StoreError
+from forebay.middleware.lifetimes import Lifetime
 from forebay.middleware.records import Ending
 from forebay.testing import ScriptedEngine, chat, started
 from tests.middleware.parts import AtMost, Given, Queue, Spy, errors_of, settled, twins_of, until
@@ -107,8 +108,8 @@ class Check:
 
 
 class Expiry:
-    def lifetime_s(self, request: Any, facts: Any, answer: Any) -> float:
-        return 60.0
+    def lifetime(self, request: Any, facts: Any, answer: Any) -> Lifetime:
+        return Lifetime(60.0)
 
 
 class Eviction:
@@ -137,7 +138,7 @@ PARTS: dict[str, tuple[Callable[[], object], str]] = {
     "answer_check": (Check, "refuse"),
     "ordering": (Queue, "push peek remove"),
     "limit": (_one, "admits"),
-    "expiry": (Expiry, "lifetime_s"),
+    "expiry": (Expiry, "lifetime"),
     "eviction": (Eviction, "added touched removed"),
 }
 MATRIX = [

@@ -99,3 +99,25 @@ async def test_while_nobody_can_agree_nobody_keeps_house(tmp_path: Path) -> None
             raise CoordinationError("down")
 
     assert not await keeps_house(Down(tmp_path))
+
+
+async def test_a_sweep_deletes_what_earlier_epochs_have_left_behind() -> None:
+    clock, store = FakeClock(NOW), Server(shared=False)
+
+    async def mine() -> bool:
+        return True
+
+    keeper = keeper_of(store, mine, clock)
+    await keeper.start()
+    old, others = entry("old", NOW + 1e6), replace(entry("other", NOW + 1e6), tenant="another")
+    for each in (old, others):
+        await keeper.put(each)
+    keeper.epochs.bump(old.tenant)
+    clock.now_s += SWEEP_S
+    gone = await keeper.put(replace(entry("new", NOW + 1e6), epoch=keeper.epochs.of(old.tenant)))
+    assert [(each.entry_id, each.reason) for each in gone] == [(old.id, "invalidated")]
+    assert await store.count() == 2
+    scans = store.scans
+    clock.now_s += SWEEP_S
+    await keeper.put(others)
+    assert store.scans == scans + 1  # of what has expired; the epoch is done with

@@ -47,7 +47,7 @@ async def test_it_is_served_and_was_no_request() -> None:
 
 
 async def test_it_expires_as_much_sooner_as_it_is_old() -> None:
-    async with started() as runtime:
+    async with started({"expiry": {"type": "fixed"}}) as runtime:
         assert await runtime.pipeline.remember(chat(QUESTION), OLD, age_s=1000.0) == ""
         entry = await kept(runtime)
         assert entry.expires_s - entry.created_s == DAY_S

@@ -91,8 +91,8 @@ def test_what_is_stale_at_once_is_neither_kept_nor_given(registry: Registry, bui
     assert facts.staleness.volatility is Volatility.LIVE
     assert (facts.cacheable, facts.semantic, facts.reason) == (False, False, "volatile")
     expiry = registry.build(EXPIRY, "fixed", {"ttl_s": 60, "daily_s": 7}, build)
-    assert expiry.lifetime_s(REQUEST, facts, make_answer()) == 0.0
-    assert expiry.lifetime_s(REQUEST, FACTS, make_answer()) == 60.0
+    assert expiry.lifetime(REQUEST, facts, make_answer()).fresh_s == 0.0
+    assert expiry.lifetime(REQUEST, FACTS, make_answer()).fresh_s == 60.0
 
 
 def test_the_predictor_is_built_by_name(registry: Registry, build: Build) -> None:

@@ -10,6 +10,7 @@ import pytest
 from forebay.middleware.config import Config
 from forebay.middleware.errors import ConfigError
 from forebay.middleware.keys import Keyring
+from forebay.middleware.protocols import Revised
 from forebay.middleware.registry import (
     ACCEPTANCE,
     ANALYZER,
@@ -68,12 +69,26 @@ def test_defaults_need_no_settings(registry: Registry, build: Build, kind: Kind[
         (EMBEDDER, "minilm", {"threads": 2, "memo": 0}),
         (LIMIT, "fixed", {"max_inflight": 8}),
         (EXPIRY, "fixed", {"ttl_s": 60}),
+        (EXPIRY, "sliding", {"idle_s": 60, "max_s": 600}),
+        (EXPIRY, "volatility", {"daily": {"max_s": 7200}, "live": {"start_s": 1, "max_s": 60}, "jitter": 0}),
         (EVICTION, "lru", {"max_entries": 10, "max_bytes": 1000}),
         (ENGINE, "openai", {"base_url": "http://127.0.0.1:8000/v1", "api_key": "k", "timeout_s": 5, "model": "m"}),
     ],
 )
 def test_settings(registry: Registry, build: Build, kind: Kind[Any], name: str, settings: dict[str, Any]) -> None:
     assert isinstance(registry.build(kind, name, settings, build), kind.protocol)
+
+
+def test_lifetimes_are_learned_unless_something_else_is_asked_for(registry: Registry, build: Build) -> None:
+    assert CONFIG.expiry.type == "volatility"
+    assert isinstance(registry.build(EXPIRY, CONFIG.expiry.type, {}, build), Revised)
+
+
+def test_a_kind_of_answer_can_be_given_in_part(registry: Registry, build: Build) -> None:
+    made = registry.build(EXPIRY, "volatility", {"daily": {"start_s": 7200}}, build)
+    assert isinstance(made, Revised)
+    starts = {row["kind"]: row["start_s"] for row in made.report()}
+    assert starts == {"timeless": 86_400, "slow": 86_400, "daily": 7_200, "personal": 3_600}
 
 
 @pytest.mark.parametrize(
@@ -84,6 +99,11 @@ def test_settings(registry: Registry, build: Build, kind: Kind[Any], name: str, 
         ((LIMIT, "fixed"), {}, "max_inflight"),
         ((LIMIT, "fixed"), {"max_inflight": 0}, "max_inflight"),
         ((EXPIRY, "fixed"), {"ttl_s": float("inf")}, "ttl_s"),
+        ((EXPIRY, "sliding"), {"idle_s": -1}, "idle_s"),
+        ((EXPIRY, "volatility"), {"stale_share": 1}, "stale_share"),
+        ((EXPIRY, "volatility"), {"slow": {"min": 1}}, "slow.min"),
+        ((EXPIRY, "volatility"), {"daily": {"max_s": 60}}, "daily"),
+        ((EXPIRY, "volatility"), {"daily": 60}, "daily"),
         ((EVICTION, "lru"), {"max_entries": 0}, "max_entries"),
         ((ENGINE, "openai"), {}, "base_url"),
         ((ENGINE, "openai"), {"base_url": "127.0.0.1:8000"}, "base_url"),

@@ -11,7 +11,7 @@ from forebay.middleware.chat import assemble
 from forebay.middleware.errors import EngineError, ForebayError
 from forebay.middleware.records import CacheStatus, Selector
 from tests.safety.stack import KEYRING
-from tests.safety.world import SHADOWED, number_in, why_not_equal, why_not_similar
+from tests.safety.world import ERROR_GRACE_S, SHADOWED, number_in, why_not_equal, why_not_similar
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.safety.stack import Stack
     from tests.safety.world import Ask
 
-CACHED: Final = {CacheStatus.EXACT, CacheStatus.INFLIGHT, CacheStatus.SEMANTIC}
+CACHED: Final = {CacheStatus.EXACT, CacheStatus.INFLIGHT, CacheStatus.SEMANTIC, CacheStatus.STALE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,17 @@ class Clients:
         self._order = 0
         self._seen = seen
 
+    def _happens(self) -> None:
+        self._order += 1
+        self.stack.engine.order = self._order
+
     def ask(self, ask: Ask, ending: str = "") -> str:
         """Send a request; return its id.
 
         Args:
             ending: lets the engine end it that way, where it gets there; "" leaves it there.
         """
-        self._order += 1
+        self._happens()
         name = ask.request(self._order).id
         self.stack.engine.asks[name] = (ask, self._order)
         self.tasks.append(self.loop.create_task(self._run(name, ask, self._order)))
@@ -84,14 +88,16 @@ class Clients:
     def forget(self, by: str, ask: Ask) -> None:
         """Forget what one of the requests was about."""
         selector, matching = _selector(by, ask)
-        self._order += 1
+        self._happens()
         begun = self._order
+        if by.startswith("epoch"):
+            selector = self.stack.keeper.epochs.bump(selector.tenant)
         try:
             self.loop.run(self.stack.workers.forget(selector))
         except (ForebayError, TimeoutError):
             self._seen["forgets that failed"] += 1
             return
-        self._order += 1
+        self._happens()
         self._forgets.append(Forget(matching, begun, self._order))
         self._seen["forgets"] += 1
 
@@ -104,6 +110,8 @@ class Clients:
         for task in self.tasks:
             task.cancel()
         self.loop.settle()
+        self.loop.run(self.stack.pipeline.drain(60.0))
+        self.loop.run(self.stack.refresher.drain(60.0))
         self.loop.run(self.stack.pipeline.drain(60.0))
         self.loop.run(self.stack.keeper.stop())
         left = sum(not task.done() for task in self.tasks)
@@ -155,19 +163,35 @@ class Clients:
         entry = self.stack.store.entry_of.get(made.number)
         if status is not CacheStatus.INFLIGHT and not self.stack.store.allowed(made.number):
             found.append("an answer that is not the last one written")
-        return found + (self._stale(ask, begun_s, entry) if entry is not None else [])
+        if entry is None:
+            return found
+        stale = status is CacheStatus.STALE
+        return (
+            found + self._old(ask, begun_s, entry) + (self._too_stale if stale else self._expired)(ask, begun_s, entry)
+        )
 
-    def _stale(self, ask: Ask, moment_s: float, entry: Entry) -> list[str]:
+    def _expired(self, _: Ask, moment_s: float, entry: Entry) -> list[str]:
+        return ["an answer that has expired"] if entry.expires_s <= moment_s else []
+
+    def _too_stale(self, ask: Ask, moment_s: float, entry: Entry) -> list[str]:
         found: list[str] = []
-        if entry.expires_s <= moment_s:
-            found.append("an answer that has expired")
+        if moment_s - entry.expires_s >= ERROR_GRACE_S:
+            found.append("an answer beyond its grace")
+        if ask.controls.max_stale_s is not None and moment_s - entry.expires_s > ask.controls.max_stale_s:
+            found.append("an answer that is staler than the caller wants")
+        if ask.controls.no_store:
+            found.append("a stale answer to one whose answer must not be stored")
+        return found
+
+    def _old(self, ask: Ask, moment_s: float, entry: Entry) -> list[str]:
+        found: list[str] = []
         if ask.controls.max_age_s is not None and moment_s - entry.created_s > ask.controls.max_age_s:
             found.append("an answer that is too old for the caller")
         return found
 
 
 def _selector(by: str, ask: Ask) -> tuple[Selector, Callable[[Ask], bool]]:
-    if by == "tenant":
+    if by in ("tenant", "epoch of tenant"):
         return Selector(tenant=KEYRING.digest("tenant", ask.tenant)), lambda other: other.tenant == ask.tenant
     if by == "model":
         return Selector(model=ask.model), lambda other: other.model == ask.model

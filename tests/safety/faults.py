@@ -6,15 +6,15 @@ import asyncio
 import json
 from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from forebay.middleware.chat import answer_of, replay
 from forebay.middleware.errors import EngineError
 from forebay.middleware.forgotten import matches
 from forebay.middleware.payload import decode_entry, encode_entry
 from forebay.middleware.protocols import Scannable, Store
-from forebay.middleware.records import EVERYTHING, Candidate
+from forebay.middleware.records import EVERYTHING, Candidate, Controls
 from forebay.testing import completion
 from tests.safety.world import Ask, Computation, number_in, strike
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from forebay.middleware.keys import Keyring
     from forebay.middleware.records import Answer, Entry, JsonObject, Query, Request, Selector
+
+
+BEHIND: Final = "-background"
+"""How the id of a call ends that nobody waits for."""
 
 
 class WholeStore(Store, Scannable, Protocol):
@@ -226,12 +230,14 @@ class HeldEngine:
         asks: request id → what it asks, and when it began.
         made: all computations by number.
         calls: those that wait.
+        order: of the last that happened.
     """
 
     asks: dict[str, tuple[Ask, int]] = field(default_factory=dict[str, tuple[Ask, int]])
     made: dict[int, Computation] = field(default_factory=dict[int, Computation])
     of_request: dict[str, Computation] = field(default_factory=dict[str, Computation])
     calls: list[Call] = field(default_factory=list[Call])
+    order: int = 0
 
     async def complete(self, request: Request, headers: Mapping[str, str]) -> Answer:
         call = self._called(request)
@@ -274,9 +280,14 @@ class HeldEngine:
         return ending
 
     def _called(self, request: Request) -> Call:
-        ask, order = self.asks[request.id]
+        name = request.id.removesuffix(BEHIND)
+        ask, order = self.asks[name]
+        behind = name != request.id
+        if behind:
+            ask, order = replace(ask, controls=Controls(), stream=False), self.order
         number = len(self.made) + 1
-        computation = self.made[number] = self.of_request[request.id] = Computation(number, ask, order)
+        computation = Computation(number, ask, order, behind=behind)
+        self.made[number] = self.of_request[request.id] = computation
         call = Call(computation, asyncio.get_running_loop().create_future())
         self.calls.append(call)
         return call

@@ -26,10 +26,11 @@ RECENT: Final = st.integers(0, 5)
 ENDS: Final = st.sampled_from(["", "ok", "ok", "ok"])
 ENDINGS: Final = st.sampled_from(["ok", "ok", "ok", "ok", "length", "filtered", "null", "empty", "error", "cut"])
 CHANGED: Final = st.tuples(st.sampled_from(sorted(CHANGES)), st.integers(0, 7))
+FORGETS: Final = st.sampled_from(["tenant", "model", "all", "epoch of tenant", "epoch"])
 SELDOM: Final = (
-    *("forget tenant", "forget model", "forget all"),
+    *("forget tenant", "forget model", "forget all", "forget epoch of tenant", "forget epoch"),
     *("damage cut", "damage edited", "damage edited", "damage moved", "damage moved"),
-    *("wait 101", "wait 101", "wait 400", "wait 700"),
+    *("wait 101", "wait 101", "wait 150", "wait 400", "wait 700"),
 )
 
 
@@ -137,7 +138,7 @@ class Safety(RuleBasedStateMachine):
         self._ask(replace(ask, **changed))
         self.clients.end(leader, ending)
 
-    @rule(before=RECENT, by=st.sampled_from(["tenant", "model", "all"]), ending=ENDINGS)
+    @rule(before=RECENT, by=FORGETS, ending=ENDINGS)
     def forget_meanwhile(self, before: int, by: str, ending: str) -> None:
         """An operator forgets while something is computed; then it is asked again."""
         ask = self._lately(before)
@@ -146,7 +147,7 @@ class Safety(RuleBasedStateMachine):
         self.clients.end(leader, ending)
         self._ask(ask, "ok")
 
-    @rule(before=RECENT, by=st.sampled_from(["tenant", "model", "all"]), broken=st.booleans())
+    @rule(before=RECENT, by=FORGETS, broken=st.booleans())
     def forget_while_it_is_written(self, before: int, by: str, broken: bool) -> None:
         """An operator forgets while a slow store writes an answer, which may then refuse to delete it; then it is asked again."""
         ask, faults = replace(self._lately(before), controls=Controls()), self.stack.store.faults
@@ -159,7 +160,11 @@ class Safety(RuleBasedStateMachine):
         self.loop.pass_by(SLOW_S)
         self._ask(ask, "ok")
 
-    @rule(before=RECENT, between=st.sampled_from(["anew", "wait 2", "wait 6", "wait 101"]), young=st.booleans())
+    @rule(
+        before=RECENT,
+        between=st.sampled_from(["anew", "wait 2", "wait 6", "wait 101", "wait 101", "wait 150"]),
+        young=st.booleans(),
+    )
     def ask_before_and_after(self, before: int, between: str, young: bool) -> None:
         """Ask, let the answer be computed anew or get old, and ask again."""
         ask = replace(self._lately(before), controls=Controls())
@@ -255,6 +260,14 @@ class Safety(RuleBasedStateMachine):
     def nothing_unsafe(self) -> None:
         for found in (*self.stack.store.violations, *self.clients.violations):
             raise UnsafeError(found)
+
+    @invariant()
+    def one_refresh_at_a_time(self) -> None:
+        """What is stale is computed anew by one call, however many are served it meanwhile."""
+        behind = Counter(call.computation.ask for call in self.stack.engine.calls if call.computation.behind)
+        if any(number > 1 for number in behind.values()):
+            raise UnsafeError("two calls compute the same stale answer anew")
+        self.seen["calls behind"] += len(behind)
 
     @invariant()
     def capacity_holds(self) -> None:

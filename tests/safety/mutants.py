@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 from forebay.adapters.memory.store import MemoryStore
 from forebay.middleware import analyze as analyze_module
 from forebay.middleware.chat import Assembler
+from forebay.middleware.epochs import Epochs
 from forebay.middleware.flight import Flight
 from forebay.middleware.forgotten import Forgotten
+from forebay.middleware.freshness import Freshness, freshness
 from forebay.middleware.keeper import Keeper
 from forebay.middleware.keys import Keyring, make_key
 from forebay.middleware.modes import Modes
 from forebay.middleware.pipeline import Pipeline
-from forebay.middleware.records import Ending, Mode, Reading
+from forebay.middleware.records import Controls, Ending, Mode, Reading
+from forebay.middleware.refresh import Refresher
 from forebay.middleware.settle import SettleStop
 from forebay.middleware.similar import SemanticTier
 from forebay.middleware.twins import Twins
@@ -120,9 +123,9 @@ def _cancelled_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def _foreign_accepted(patch: pytest.MonkeyPatch) -> None:
-    async def careless(self: Keeper, query: Any) -> Any:
+    async def careless(self: Keeper, query: Any, *, stale: bool = False) -> Any:
         found = await self._breaker.call(lambda: self.store.search(query), self._read_s)
-        return [candidate for candidate in found if self._fresh(candidate.entry)]
+        return [candidate for candidate in found if self._usable(candidate.entry, stale=stale)]
 
     patch.setattr(Keeper, "search", careless)
 
@@ -196,13 +199,48 @@ def _twins_mixed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Twins, "answered", answered_any)
 
 
+def _worth(patch: pytest.MonkeyPatch, judged: Callable[[Entry, Controls, float], Freshness]) -> None:
+    for module in ("lookup", "similar"):
+        patch.setattr(f"forebay.middleware.{module}.freshness", judged)
+
+
 def _expiry_unchecked(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Keeper, "_fresh", _returning(value=True))
+    def careless(entry: Entry, controls: Controls, now_s: float) -> Freshness:
+        return freshness(replace(entry, expires_s=now_s + 1.0), controls, now_s)
+
+    patch.setattr(Keeper, "_usable", _returning(value=True))
+    _worth(patch, careless)
 
 
 def _age_unchecked(patch: pytest.MonkeyPatch) -> None:
-    for module in ("lookup", "similar"):
-        patch.setattr(f"forebay.middleware.{module}.young_enough", _returning(value=True))
+    def careless(entry: Entry, controls: Controls, now_s: float) -> Freshness:
+        return freshness(entry, replace(controls, max_age_s=None), now_s)
+
+    _worth(patch, careless)
+
+
+def _staleness_unchecked(patch: pytest.MonkeyPatch) -> None:
+    """What the caller says of stale answers is overlooked."""
+
+    def careless(entry: Entry, controls: Controls, now_s: float) -> Freshness:
+        return freshness(entry, Controls(max_age_s=controls.max_age_s), now_s)
+
+    _worth(patch, careless)
+
+
+def _refreshed_twice(patch: pytest.MonkeyPatch) -> None:
+    """What is computed anew is not remembered as such."""
+    consider = Refresher.consider
+
+    def careless(self: Refresher, flight: Flight) -> None:
+        self._running.clear()
+        consider(self, flight)
+
+    patch.setattr(Refresher, "consider", careless)
+
+
+def _epochs_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Epochs, "holds", _returning(value=True))
 
 
 def _time_stands_still(patch: pytest.MonkeyPatch) -> None:
@@ -220,9 +258,9 @@ def _time_stands_still(patch: pytest.MonkeyPatch) -> None:
 def _any_id_taken(patch: pytest.MonkeyPatch) -> None:
     get = Keeper.get
 
-    async def careless(self: Keeper, key: Key) -> Entry | None:
-        entry = await get(self, key) or await self.store.get(key.exact)
-        return entry if entry is not None and self._fresh(entry) else None
+    async def careless(self: Keeper, key: Key, *, stale: bool = False) -> Entry | None:
+        entry = await get(self, key, stale=stale) or await self.store.get(key.exact)
+        return entry if entry is not None and self._usable(entry, stale=stale) else None
 
     patch.setattr(Keeper, "get", careless)
 
@@ -244,10 +282,10 @@ def _owing_nothing(patch: pytest.MonkeyPatch) -> None:
 def _owed_served(patch: pytest.MonkeyPatch) -> None:
     """What could not be deleted is served until it is."""
 
-    def careless(self: Keeper, entry: Entry) -> bool:
-        return entry.expires_s > self._clock()
+    def careless(self: Keeper, entry: Entry, *, stale: bool) -> bool:
+        return (entry.until_s if stale else entry.expires_s) > self._clock() and self.epochs.holds(entry)
 
-    patch.setattr(Keeper, "_fresh", careless)
+    patch.setattr(Keeper, "_usable", careless)
 
 
 def _capacity_not_held(patch: pytest.MonkeyPatch) -> None:
@@ -277,6 +315,13 @@ MUTANTS: Final = (
     Mutant("no-store ignored", _skips("no_store"), ("kept what must not be stored",)),
     Mutant("expiry unchecked", _expiry_unchecked, ("an answer that has expired",)),
     Mutant("age unchecked", _age_unchecked, ("an answer that is too old",)),
+    Mutant(
+        "staleness unchecked",
+        _staleness_unchecked,
+        ("an answer that is staler than the caller wants", "a stale answer to one", "where none is wanted"),
+    ),
+    Mutant("refreshed twice", _refreshed_twice, ("two calls compute the same stale answer anew",)),
+    Mutant("epochs ignored", _epochs_ignored, ("an answer that was forgotten",)),
     Mutant(
         "time stands still for held answers",
         _time_stands_still,

@@ -15,8 +15,10 @@ from forebay.middleware.analysis.stop import Analysis, Parts
 from forebay.middleware.analysis.watch import StreamWatch
 from forebay.middleware.analyze import AnalyzeStop
 from forebay.middleware.audits import Auditor
+from forebay.middleware.background import BackgroundCaller
 from forebay.middleware.breaker import Breaker
-from forebay.middleware.config import AuditConfig, CacheConfig, Config, Rule
+from forebay.middleware.config import AuditConfig, BackgroundConfig, CacheConfig, Config, Rule
+from forebay.middleware.coordination import Claimed, Roster, Told
 from forebay.middleware.forgotten import Forgotten
 from forebay.middleware.keeper import Keeper
 from forebay.middleware.keys import Keyring
@@ -25,6 +27,7 @@ from forebay.middleware.modes import Modes
 from forebay.middleware.observers import ObserverCaller
 from forebay.middleware.pipeline import Pipeline, Stops
 from forebay.middleware.records import Mode
+from forebay.middleware.refresh import Refresher
 from forebay.middleware.refused import RefusedPairs
 from forebay.middleware.settle import SettleStop
 from forebay.middleware.similar import SemanticTier
@@ -40,6 +43,8 @@ from forebay.policies.ordering.fcfs import FCFS
 from forebay.policies.strategy.rules import RuleStrategist
 from tests.safety.faults import FaultyStore, HeldEngine
 from tests.safety.world import (
+    ERROR_GRACE_S,
+    GRACE_S,
     SHADOWED,
     TTL_S,
     EverythingAnalyzer,
@@ -50,6 +55,9 @@ from tests.safety.world import (
 if TYPE_CHECKING:
     from collections import Counter
 
+    from forebay.middleware.coordination import Listener
+    from forebay.middleware.flight import Flight
+    from forebay.middleware.records import Entry, Selector
     from tests.safety.loop import StillLoop
 
 EPOCH_S: Final = 1_700_000_000.0
@@ -110,6 +118,7 @@ class Stack:
             config=CONFIG.cache,
             telemetry=telemetry,
             breaker=Breaker("embedder", telemetry, clock=loop.time),
+            covers=self._covers,
             clock=clock,
         )
         twins = Twins(clock=clock)
@@ -122,15 +131,34 @@ class Stack:
             clock=loop.time,
         )
         lookup = LookupStop(
-            keeper=self.keeper, similar=similar, twins=twins, config=CONFIG.cache, telemetry=telemetry, clock=clock
+            keeper=self.keeper,
+            similar=similar,
+            twins=twins,
+            config=CONFIG.cache,
+            telemetry=telemetry,
+            covers=self._covers,
+            clock=clock,
+        )
+        expiry = FixedExpiry(ttl_s=TTL_S, grace_s=GRACE_S, error_grace_s=ERROR_GRACE_S)
+        self.refresher = Refresher(
+            caller=lambda: self.background,
+            remember=lambda request, answer, took_s: self.pipeline.remember(request, answer, took_s=took_s),
+            keeper=self.keeper,
+            coordination=_Alone(),
+            expiry=expiry,
+            twins=twins,
+            telemetry=telemetry,
+            clock=clock,
+            timer=loop.time,
         )
         settle = SettleStop(
+            refresher=self.refresher,
             keeper=self.keeper,
             similar=similar,
             auditor=auditor,
             analysis=analysis,
             checks=[CleanEnd()],
-            expiry=FixedExpiry(ttl_s=TTL_S),
+            expiry=expiry,
             twins=twins,
             keyring=KEYRING,
             config=CONFIG.cache,
@@ -142,4 +170,29 @@ class Stack:
         analyze = AnalyzeStop(EverythingAnalyzer(), ContextualReading(), analysis, keyring=KEYRING, telemetry=telemetry)
         stops = Stops(analyze, lookup, lanes, settle, twins, modes, KEYRING, telemetry)
         self.pipeline = Pipeline(stops, CONFIG, clock=loop.time)
-        self.workers = Workers(nothing, self.keeper, twins, lanes)
+        self.workers = Workers(nothing, self.keeper, twins, lanes, epochs=self.keeper.epochs)
+        self.background = BackgroundCaller(
+            self.pipeline, self.engine, BackgroundConfig(max_concurrent=2, calls_per_minute=1_000), clock=loop.time
+        )
+
+    def _covers(self, flight: Flight, entry: Entry) -> bool:
+        return self.refresher.covers(flight, entry)
+
+
+class _Alone:
+    """The coordination of one process: it grants every claim, and there is nobody to tell."""
+
+    def roster(self) -> Roster:
+        return Roster()
+
+    def hear(self, listener: Listener) -> None:
+        pass
+
+    async def tell(self, selector: Selector, wait_s: float) -> Told:
+        return Told()
+
+    async def claim(self, name: str, member: str, places: int, wait_s: float) -> Claimed:
+        return Claimed(granted=True)
+
+    async def release(self, name: str, member: str, left: str | None = None) -> None:
+        pass

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from forebay.middleware.records import Asked, Candidate, JsonObject, Vector
 
 TTL_S: Final = 100.0
+GRACE_S: Final = 40.0
+ERROR_GRACE_S: Final = 80.0
 SHADOWED: Final = "shadowed"
 """A model for which the cache decides but never acts."""
 
@@ -77,7 +79,7 @@ CONTROLS: Final = (
     Controls(ttl_s=5.0),
     Controls(ttl_s=5.0),
     Controls(max_age_s=3.0),
-    Controls(max_age_s=3.0),
+    Controls(max_stale_s=0.0),
 )
 
 
@@ -245,7 +247,8 @@ class Computation:
 
     Attributes:
         number: stands in the answer's body.
-        order: when its request began, among all that happened.
+        order: when its request began, among all that happened; of a call that nobody waits for, when that began.
+        behind: nobody waits for it.
         ending: how it ended: "ok" for a clean end, "" while it goes on.
         cancelled: its client left before the end.
     """
@@ -255,6 +258,7 @@ class Computation:
     order: int
     ending: str = ""
     cancelled: bool = False
+    behind: bool = False
 
     def stamp(self) -> str:
         """Return the answer's text: who and what it was computed for."""

@@ -182,8 +182,8 @@ def test_controls(data: dict[str, Any], expected: Controls) -> None:
     ("header", "expected"),
     [
         ("no-cache", Controls(no_cache=True)),
-        ("No-Store, max-age=0", Controls(no_store=True)),
-        ("max-age=60", Controls()),
+        ("No-Store, max-age=0", Controls(no_store=True, max_age_s=0.0)),
+        ("max-age=60", Controls(max_age_s=60.0)),
     ],
 )
 def test_cache_control_header(header: str, expected: Controls) -> None:

@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forebay.adapters.local.coordination import LocalCoordination
 from forebay.adapters.local.files import SUFFIX, ClaimFiles, WorkerFiles
@@ -117,12 +119,26 @@ def test_a_look_for_notes_costs_next_to_nothing(tmp_path: Path) -> None:
     notes.close()
 
 
-@pytest.mark.parametrize("selector", [Selector(), Selector(id="a"), Selector(tenant='"\n', expired_at_s=1.5)])
+@given(
+    st.builds(
+        Selector,
+        id=st.none() | st.text(),
+        scope=st.none() | st.text(),
+        tenant=st.none() | st.text(),
+        model=st.none() | st.text(),
+        expired_at_s=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        tag=st.none() | st.text(),
+        system=st.none() | st.text(),
+        version=st.none() | st.text(),
+        created_before_s=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        epoch=st.none() | st.integers(0, 1 << 104),
+    )
+)
 def test_a_selector_comes_back_as_it_was(selector: Selector) -> None:
     assert selector_from(selector_text(selector)) == selector
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"colour": "red"}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"colour": "red"}', '{"epoch": "1"}', '{"id": 1}', '{"tag": true}'])
 def test_a_selector_that_is_not_understood_is_never_taken_for_everything(text: str) -> None:
     with pytest.raises(CoordinationError):
         selector_from(text)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.adapters.milvus.filters import COLUMN_BYTES, FilterError, Value, column, fill, selection
+from forebay.adapters.milvus.filters import COLUMN_BYTES, FilterError, Value, column, fill, of_columns, selection
 from forebay.middleware.records import Selector
 from tests.contract.entries import digest
 from tests.contract.store import HOSTILE
@@ -36,14 +39,24 @@ def test_plain_texts_stay_readable(text: str) -> None:
 
 
 def test_selection() -> None:
-    selector = Selector(id="a", scope="b", tenant="c", model="d", expired_at_s=5)
+    selector = Selector(id="a", scope="b", tenant="c", model="d", expired_at_s=5, created_before_s=7)
     template, values = selection(selector)
     assert template == (
         "id == {id} and scope == {scope} and tenant == {tenant} and model == {model} and expires_s <= {expired_at}"
+        " and created_s < {created_before}"
     )
-    assert values == {"id": "a", "scope": "b", "tenant": "c", "model": "d", "expired_at": 5.0}
+    assert values == {"id": "a", "scope": "b", "tenant": "c", "model": "d", "expired_at": 5.0, "created_before": 7.0}
     assert isinstance(values["expired_at"], float)
     assert selection(Selector()) == ("", {})
+    assert selection(Selector(tag="a", system="b", version="c", epoch=1)) == ("", {})  # only payloads tell
+
+
+def test_what_columns_cannot_tell_is_told_apart() -> None:
+    columns = Selector(id="a", scope="b", tenant="c", model="d", expired_at_s=5, created_before_s=7)
+    assert of_columns(columns) == columns
+    others: list[dict[str, Any]] = [{"tag": "x"}, {"system": "x"}, {"version": "x"}, {"epoch": 1}]
+    for more in others:
+        assert of_columns(replace(columns, **more)) == columns
 
 
 @given(st.builds(Selector, id=ANY_TEXT, scope=ANY_TEXT, tenant=ANY_TEXT, model=ANY_TEXT))

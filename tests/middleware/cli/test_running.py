@@ -66,6 +66,25 @@ def test_what_a_running_process_holds_is_forgotten_there(forebay: Run, serving: 
     assert serving.returncode == 0
 
 
+def test_a_tenant_is_erased_from_a_running_process(forebay: Run, serving: subprocess.Popen[str]) -> None:
+    outcome = forebay("cache", "erase", "--tenant", "tests", "--yes", "--json")
+    assert outcome.status == 0, outcome.err
+    said = json.loads(outcome.out)
+    assert said["removed"]["answers in running processes"] == 3
+    assert said["removed"]["explanations of requests"] == 3
+    assert (said["left"], said["processes"]) == (0, {"told": 1, "answered": 1})
+    out, _ = serving.communicate("\n")
+    assert out == "0\n"
+
+
+def test_a_running_process_hears_of_a_bump(forebay: Run, serving: subprocess.Popen[str]) -> None:
+    outcome = forebay("cache", "bump", "--tenant", "tests")
+    assert "1 running process told" in outcome.out, outcome.err
+    assert outcome.status == 0
+    out, _ = serving.communicate("\n")
+    assert out == "3\n"  # none is deleted, and none is served
+
+
 def test_a_process_that_does_not_answer_is_said(
     forebay: Run, serving: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

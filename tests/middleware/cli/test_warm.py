@@ -131,7 +131,7 @@ def test_what_is_kept_already_stays(forebay: Run, config: Path, log: Any) -> Non
 
 
 def test_an_old_answer_expires_when_it_would_have(forebay: Run, config: Path, log: Any) -> None:
-    config.write_text(config.read_text(encoding="utf-8") + "expiry: {ttl_s: 100000}\n", encoding="utf-8")
+    config.write_text(config.read_text(encoding="utf-8") + "expiry: {type: fixed, ttl_s: 100000}\n", encoding="utf-8")
     file = log(line("old", created_s=NOW - 100_001), line("young", created_s=NOW - 90_000))
     assert report(forebay("cache", "warm", file, "--json")) == (1, {"expired": 1})
     found = forebay("cache", "export", "all.jsonl", "--json")
