@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from .asking import Reply
 
-HITS: Final = (CacheStatus.EXACT.value, CacheStatus.SEMANTIC.value, CacheStatus.INFLIGHT.value)
+HITS: Final = tuple(
+    each.value for each in (CacheStatus.EXACT, CacheStatus.SEMANTIC, CacheStatus.INFLIGHT, CacheStatus.STALE)
+)
 
 
 @dataclass(frozen=True, slots=True)

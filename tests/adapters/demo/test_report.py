@@ -60,6 +60,7 @@ def test_summary() -> None:
         "exact": 1,
         "semantic": 2,
         "inflight": 1,
+        "stale": 0,
         "miss": 2,
         "bypass": 0,
         "shed": 0,
