@@ -238,7 +238,7 @@ class Config(_Section):
     shedding: Spec | None = None
     placement: Spec | None = _spec("prefix")
     expiry: Spec = _spec("volatility")
-    eviction: Spec = _spec("lru")
+    eviction: Spec = _spec("adaptive")
     coordination: Spec = _spec("local")
     engine: Spec | None = None
     cache: CacheConfig = CacheConfig()

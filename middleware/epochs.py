@@ -94,7 +94,8 @@ class Epochs:
 
     def selectors(self) -> list[Selector]:
         """Return what earlier epochs have, one selector for everything and one a tenant: it may be deleted."""
-        every = [Selector(epoch=packed(self._everything, 0))] if self._everything else []
+        of_all = packed(self._everything, self._floor)
+        every = [Selector(epoch=of_all)] if of_all else []
         return every + [Selector(tenant=name, epoch=self.of(name)) for name in list(self._tenants)]
 
     def bump(self, tenant: str | None = None) -> Selector:

@@ -118,6 +118,7 @@ class Invalidation:
             AdapterError: it could not be kept; the others were not told.
             CoordinationError: the others could not be told; here, and after a restart, it holds all the same.
         """
+        self._workers.refuse(Selector(tenant=tenant))  # first: until the bump is on the disk, requests end in its epoch
         selector = await asyncio.to_thread(self._epochs.bump, tenant)
         _, told = await self._workers.forget_everywhere(selector, wait_s)
         return told

@@ -34,6 +34,8 @@ LIST_S: Final = 60.0
 """How long the store may take to list what is to be deleted, at most."""
 SWEPT_AT_ONCE: Final = 16
 """Epochs of which a sweep deletes what they have left behind, at most; the others wait for the next."""
+SWEPT_KEPT: Final = 20_000
+"""Epochs that are known to have been swept; one that is forgotten is swept once more."""
 SWEEP_S: Final = 300.0
 """How often the store is read through to drop what has expired, or to learn what it holds, at most."""
 
@@ -72,7 +74,7 @@ class Keeper:
         self._adopted = False
         self._tried_s = float("-inf")
         self._swept_s = float("-inf")
-        self._swept: set[Selector] = set()
+        self._swept: dict[Selector, None] = {}
         self._eviction = eviction
         self._breaker = breaker
         self._state = state
@@ -267,7 +269,9 @@ class Keeper:
             reason = "expired" if selector.epoch is None else "invalidated"
             dropped += [Evicted(entry_id, reason) for entry_id in gone]
             if selector.epoch is not None:
-                self._swept.add(selector)
+                self._swept[selector] = None
+                if len(self._swept) > SWEPT_KEPT:
+                    del self._swept[next(iter(self._swept))]
         return dropped
 
     async def _ids(self, selector: Selector) -> list[str]:

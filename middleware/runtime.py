@@ -109,7 +109,6 @@ class Runtime:
             if config.telemetry.exporter is not None
             else None
         )
-        self.epochs = Epochs(self.state)
         self.keeper = Keeper(
             self._make(kinds.STORE, config.store, "store"),
             self._make(kinds.EVICTION, config.eviction, "eviction"),

@@ -66,6 +66,10 @@ class Workers:
         dropped = await self.forget(selector)
         return dropped, await self._coordination.tell(selector, wait_s)
 
+    def refuse(self, selector: Selector) -> None:
+        """Keep no answer, here, that matches and whose request began before now."""
+        self._keeper.forgotten.note(selector)
+
     async def forget(self, selector: Selector) -> int:
         """Forget what matches, here; return how many entries that were.
 

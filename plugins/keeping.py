@@ -16,7 +16,11 @@ from ..policies.answer_checks.asked_format import AskedFormat
 from ..policies.answer_checks.asked_language import AskedLanguage
 from ..policies.answer_checks.clean_end import CleanEnd
 from ..policies.answer_checks.declined import Declined
+from ..policies.eviction.adaptive import Adaptive
+from ..policies.eviction.gdsf import GDSF
 from ..policies.eviction.lru import LRU, MEBIBYTE
+from ..policies.eviction.s3fifo import S3FIFO
+from ..policies.eviction.wtinylfu import WTinyLFU
 from ..policies.expiry.fixed import FixedExpiry
 from ..policies.expiry.rules import DAY_S, HOUR_S
 from ..policies.expiry.sliding import SlidingExpiry
@@ -152,7 +156,7 @@ class VolatilityExpirySettings(Settings):
         return {kind: given[kind.value].bounds() for kind in Volatility}
 
 
-class LRUSettings(Settings):
+class EvictionSettings(Settings):
     """How much is kept.
 
     Attributes:
@@ -204,8 +208,24 @@ def _make_volatility(settings: VolatilityExpirySettings, build: Build) -> Expiry
     return VolatilityExpiry(settings.bounds(), **settings.model_dump(exclude=kinds))
 
 
-def _make_lru(settings: LRUSettings, build: Build) -> Eviction:  # noqa: ARG001
+def _make_lru(settings: EvictionSettings, build: Build) -> Eviction:  # noqa: ARG001
     return LRU(max_entries=settings.max_entries, max_bytes=settings.max_bytes)
+
+
+def _make_gdsf(settings: EvictionSettings, build: Build) -> Eviction:  # noqa: ARG001
+    return GDSF(max_entries=settings.max_entries, max_bytes=settings.max_bytes)
+
+
+def _make_s3fifo(settings: EvictionSettings, build: Build) -> Eviction:  # noqa: ARG001
+    return S3FIFO(max_entries=settings.max_entries, max_bytes=settings.max_bytes)
+
+
+def _make_wtinylfu(settings: EvictionSettings, build: Build) -> Eviction:  # noqa: ARG001
+    return WTinyLFU(max_entries=settings.max_entries, max_bytes=settings.max_bytes)
+
+
+def _make_adaptive(settings: EvictionSettings, build: Build) -> Eviction:  # noqa: ARG001
+    return Adaptive(max_entries=settings.max_entries, max_bytes=settings.max_bytes)
 
 
 @hookimpl
@@ -218,4 +238,8 @@ def register_components(registry: Registrar) -> None:
     registry.add(EXPIRY, "fixed", _make_fixed, settings=FixedExpirySettings)
     registry.add(EXPIRY, "sliding", _make_sliding, settings=SlidingExpirySettings)
     registry.add(EXPIRY, "volatility", _make_volatility, settings=VolatilityExpirySettings)
-    registry.add(EVICTION, "lru", _make_lru, settings=LRUSettings)
+    registry.add(EVICTION, "lru", _make_lru, settings=EvictionSettings)
+    registry.add(EVICTION, "gdsf", _make_gdsf, settings=EvictionSettings)
+    registry.add(EVICTION, "s3fifo", _make_s3fifo, settings=EvictionSettings)
+    registry.add(EVICTION, "wtinylfu", _make_wtinylfu, settings=EvictionSettings)
+    registry.add(EVICTION, "adaptive", _make_adaptive, settings=EvictionSettings)

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.text import Text
 
+from ..epochs import Epochs
 from ..errors import ForebayError, PayloadError
 from ..keeper import SNAPSHOT
 from ..records import EVERYTHING
@@ -164,7 +165,9 @@ async def _import(
         reembedder = None
         if reembed:
             reembedder = Reembedder(await stack.enter_async_context(started(opened.embedder)), opened.keyring)
-        counts = await put_lines(file, good, opened, overwrite=overwrite, reembedder=reembedder)
+        state = StateStore(state_dir_of(session.config) / "state.db")
+        stack.callback(state.close)
+        counts = await put_lines(file, good, opened, overwrite=overwrite, reembedder=reembedder, epochs=Epochs(state))
     if counts["imported"]:
         await asyncio.to_thread(_let_adopt, session)
     return {**counts, "damaged": len(damaged)}
@@ -204,12 +207,19 @@ def read_lines(file: Path, keyring: Keyring) -> tuple[list[int], list[tuple[int,
 
 
 async def put_lines(
-    file: Path, numbers: Sequence[int], opened: Opened, *, overwrite: bool, reembedder: Reembedder | None = None
+    file: Path,
+    numbers: Sequence[int],
+    opened: Opened,
+    *,
+    overwrite: bool,
+    reembedder: Reembedder | None = None,
+    epochs: Epochs | None = None,
 ) -> dict[str, int]:
     """Keep the entries on these lines; return how many were imported, expired, known, and left without a vector.
 
     Args:
         reembedder: makes the vectors of other embedders anew, None to take those that fit as they are.
+        epochs: what is imported counts as kept now: who imports wants it served, whatever was invalidated since it was made.
     """
     counts: dict[str, int] = {"imported": 0, "expired": 0, "known": 0, "without_vector": 0}
     dimension = opened.embedder.dimension if opened.embedder is not None else 0
@@ -219,6 +229,8 @@ async def put_lines(
     async def put() -> None:
         for entry in await reembedder.remade(waiting) if reembedder is not None else waiting:
             fitting = fitted(entry, dimension)
+            if epochs is not None:
+                fitting = replace(fitting, epoch=epochs.of(fitting.tenant))
             counts["without_vector"] += fitting.vector is None and bool(fitting.embedder)
             await opened.store.put(fitting)
             counts["imported"] += 1

@@ -32,14 +32,16 @@ class LRU:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._sizes: OrderedDict[str, int] = OrderedDict()  # least recently used first
+        self._costs: dict[str, float] = {}
         self._bytes = 0
 
-    def added(self, entry_id: str, size_bytes: int, cost: float, now_s: float) -> Sequence[str]:  # noqa: ARG002 - LRU needs neither
+    def added(self, entry_id: str, size_bytes: int, cost: float, now_s: float) -> Sequence[str]:  # noqa: ARG002 - the protocol's
         """Note a kept entry, new or written again, and return the ids to drop, oldest first."""
         self.removed(entry_id)
         if size_bytes > self._max_bytes:
             return [entry_id]  # dropping all others would not make room for it
         self._sizes[entry_id] = size_bytes
+        self._costs[entry_id] = cost
         self._bytes += size_bytes
         return self._shrunk()
 
@@ -51,6 +53,11 @@ class LRU:
     def removed(self, entry_id: str) -> None:
         """Forget an entry; an unknown one is ignored."""
         self._bytes -= self._sizes.pop(entry_id, 0)
+        self._costs.pop(entry_id, None)
+
+    def carried(self) -> Sequence[tuple[str, int, float]]:
+        """Return id, size and cost of what is kept, the next to go first: for another policy that takes over."""
+        return [(entry_id, size, self._costs.get(entry_id, 0.0)) for entry_id, size in self._sizes.items()]
 
     def snapshot(self) -> JsonObject:
         """Return ``{"entries": [[id, size_bytes], …]}``, least recently used first."""
@@ -74,6 +81,7 @@ class LRU:
         while len(self._sizes) > self._max_entries or self._bytes > self._max_bytes:
             entry_id, size = self._sizes.popitem(last=False)
             self._bytes -= size
+            self._costs.pop(entry_id, None)
             dropped.append(entry_id)
         return dropped
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forebay.middleware.protocols import Eviction
@@ -21,6 +21,8 @@ STEPS = st.lists(
     max_size=60,
 )
 Step = tuple[str, str, int]
+ANY = settings(suppress_health_check=[HealthCheck.differing_executors])
+"""One test for several classes: each has its own examples."""
 
 
 def do(policy: Eviction, step: Step, now_s: float) -> Sequence[str]:
@@ -42,6 +44,7 @@ class EvictionContract:
     def test_it_is_an_eviction_policy(self) -> None:
         assert isinstance(self.make(1, 1), Eviction)
 
+    @ANY
     @given(steps=STEPS)
     def test_the_capacity_is_never_exceeded(self, steps: list[Step]) -> None:
         policy = self.make(4, 20)
@@ -59,11 +62,13 @@ class EvictionContract:
             assert len(kept) <= 4
             assert sum(kept.values()) <= 20
 
+    @ANY
     @given(steps=STEPS)
     def test_nothing_is_dropped_while_there_is_room(self, steps: list[Step]) -> None:
         policy = self.make(8, 8 * 12)
         assert [gone for now_s, step in enumerate(steps) for gone in do(policy, step, float(now_s))] == []
 
+    @ANY
     @given(before=STEPS, after=STEPS)
     def test_a_restored_policy_goes_on_as_the_old_one(self, before: list[Step], after: list[Step]) -> None:
         old, new = self.make(4, 20), self.make(4, 20)

@@ -190,6 +190,7 @@ def test_thousands_of_tenants_are_folded_and_none_is_let_back(tmp_path: Path) ->
         assert not any(epochs.holds(entry) for entry in old)
         assert epochs.holds(kept(epochs, tenant))
     assert len(state.epochs()) <= 12
+    assert all(any(matches(selector, entry) for selector in epochs.selectors()) for entry in old)  # all are swept
     again = Epochs(state, most=10, clock=clock)
     assert not any(again.holds(entry) for entry in old)
     assert again.of(ONE) == epochs.of(ONE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,7 @@ from tests.contract.entries import digest, make_entry
 from tests.middleware.parts import settled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
     from pathlib import Path
 
     from forebay.middleware.records import Entry, Request
@@ -39,6 +40,14 @@ async def ask(runtime: Runtime, request: Request) -> str:
     reply = await runtime.pipeline.handle(request, ScriptedEngine())
     await settled(runtime)
     return reply.status.value
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it did not come")
 
 
 async def kept(runtime: Runtime) -> list[Entry]:
@@ -173,6 +182,37 @@ async def test_a_bump_is_not_a_scan_and_is_told() -> None:
         assert not runtime.epochs.holds(entry)
         assert runtime.keeper.forgotten.since(entry, 0.0)
         assert len(await kept(runtime)) == 1  # the sweep deletes it
+
+
+async def test_what_ends_while_a_bump_is_being_written_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with started() as runtime:
+        raised, written = threading.Event(), threading.Event()
+        bump = runtime.epochs.bump
+
+        def slow(tenant: str | None = None) -> Selector:
+            selector = bump(tenant)
+            raised.set()
+            written.wait(10.0)
+            return selector
+
+        monkeypatch.setattr(runtime.epochs, "bump", slow)
+        gate = asyncio.Event()
+        engine = ScriptedEngine(gate=gate)
+        asking = asyncio.create_task(runtime.pipeline.handle(chat("one"), engine))
+        await until(lambda: engine.running == 1)
+        bumping = asyncio.create_task(
+            Invalidation(runtime.workers, runtime.epochs).bump(runtime.keyring.digest("tenant", "tests"))
+        )
+        await asyncio.to_thread(raised.wait, 10.0)
+        gate.set()
+        await asking
+        await settled(runtime)
+        found = await kept(runtime)
+        written.set()
+        await bumping
+        assert not found
+        assert await ask(runtime, chat("one")) == "miss"
+        assert await ask(runtime, chat("one")) == "exact"
 
 
 async def test_what_another_worker_bumped_is_heard() -> None:
