@@ -230,7 +230,7 @@ def _make_adaptive(settings: EvictionSettings, build: Build) -> Eviction:  # noq
 
 @hookimpl
 def register_components(registry: Registrar) -> None:
-    """Register the answer checks, the expiry "fixed" and the eviction "lru"."""
+    """Register the answer checks, the expiries "fixed", "sliding" and "volatility" and the eviction "lru"."""
     registry.add(ANSWER_CHECK, "clean_end", _make_clean_end, settings=NoSettings)
     registry.add(ANSWER_CHECK, "asked_format", _make_asked_format, settings=AskedFormatSettings, extra="batch")
     registry.add(ANSWER_CHECK, "asked_language", _make_asked_language, settings=NoSettings)

@@ -208,7 +208,10 @@ def _expiry_unchecked(patch: pytest.MonkeyPatch) -> None:
     def careless(entry: Entry, controls: Controls, now_s: float) -> Freshness:
         return freshness(replace(entry, expires_s=now_s + 1.0), controls, now_s)
 
-    patch.setattr(Keeper, "_usable", _returning(value=True))
+    def timeless(self: Keeper, entry: Entry, *, stale: bool) -> bool:
+        return entry.id not in self._owed and self.epochs.holds(entry)
+
+    patch.setattr(Keeper, "_usable", timeless)
     _worth(patch, careless)
 
 

@@ -211,7 +211,7 @@ def test_adaptive_is_near_the_best_of_its_candidates(traffic: str, capacity: int
         "loop": [f"{at % (2 * capacity)}" for at in range(40_000)],
     }[traffic]
     best = max(saved(make(max_entries=capacity, max_bytes=ROOM), asked, lambda _: 1.0) for make in CANDIDATES.values())
-    assert saved(Adaptive(max_entries=capacity, max_bytes=ROOM), asked, lambda _: 1.0) > best - 0.04
+    assert saved(Adaptive(max_entries=capacity, max_bytes=ROOM), asked, lambda _: 1.0) > best - 0.05
 
 
 def test_adaptive_changes_its_mind_and_says_why() -> None:
@@ -245,10 +245,10 @@ def test_nothing_is_lost_when_another_policy_takes_over() -> None:
 
 
 def test_of_a_large_cache_a_sample_is_looked_at() -> None:
-    assert Adaptive(max_entries=500).rate == 1.0
-    assert Adaptive(max_entries=10_000).rate == 1 / 32
+    assert Adaptive(max_entries=200).rate == 1.0
+    assert Adaptive(max_entries=10_000).rate == 1 / 64
     (row, *_) = Adaptive(max_entries=10_000).report()
-    assert (row["sample_rate"], row["shadow_entries"]) == (1 / 32, 312)
+    assert (row["sample_rate"], row["shadow_entries"]) == (1 / 64, 156)
 
 
 def test_the_same_ids_make_the_same_decisions() -> None:
