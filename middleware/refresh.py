@@ -104,19 +104,17 @@ class Refresher:
         hit = flight.hit
         if hit is None or not hit.stale or flight.key is None or flight.request.endpoint not in CALLED:
             return
-        entry, caller = hit.entry, self._caller()
-        if (
-            caller is None
-            or entry.id in self._running
-            or self._twins.busy(flight.key.exact)
-            or len(self._running) >= MOST
-        ):
+        entry, caller, own = hit.entry, self._caller(), flight.key.exact
+        # by the question, too: its own stale entry may have gone, and another's be served in its place
+        if caller is None or self._twins.busy(own) or not self._running.keys().isdisjoint((entry.id, own)):
+            return
+        if len(self._running) >= MOST:
             return
         if self._timer() - self._failed.get(entry.id, float("-inf")) < RETRY_S or caller.refusal() is not None:
             return
         task = asyncio.get_running_loop().create_task(self._refresh(flight, entry, caller))
-        self._running[entry.id] = task
-        task.add_done_callback(lambda _: self._running.pop(entry.id, None))
+        self._running[entry.id] = self._running[own] = task
+        task.add_done_callback(lambda _: self._over(entry.id, own))
 
     def revise(self, facts: RequestFacts | None, question: str, kept: Entry, fresh: Answer) -> None:
         """An answer was computed anew: let the expiry policy learn, in a task of its own."""
@@ -127,6 +125,10 @@ class Refresher:
         task = asyncio.get_running_loop().create_task(self._learn(kind, age_s, question, kept, fresh))
         self._judging.add(task)
         task.add_done_callback(self._judging.discard)
+
+    def _over(self, *names: str) -> None:
+        for name in names:
+            self._running.pop(name, None)
 
     async def drain(self, timeout_s: float) -> None:
         """Let what runs end, at most this long, and keep what was learned."""
