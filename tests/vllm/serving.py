@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 START_S: Final = 240.0
 KEYS: Final = ("right", "other")
-WORDS: Final = "--dtype bfloat16 --enforce-eager --max-model-len 2048 --max-num-seqs 4 --served-model-name tiny"
+WORDS: Final = "--dtype float32 --enforce-eager --max-model-len 2048 --max-num-seqs 4 --served-model-name tiny"
 EXACT_ONLY: Final = """\
 store: {type: memory}
 cache: {semantic: "off"}

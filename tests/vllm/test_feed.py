@@ -66,7 +66,8 @@ async def test_an_engine_says_how_full_it_is_and_how_long_each_took(engine: Any,
     assert first.decode_s > 0
     assert first.tpot_s == pytest.approx(first.decode_s / 7)
     assert first.ttft_s == first.queued_s + first.prefill_s
-    assert max(times.queued_s for times in heard.times.values()) > first.decode_s
+    # two had to wait until others were done, and began to at about the time when those began
+    assert max(times.queued_s for times in heard.times.values()) > first.decode_s / 2
     assert (again.output_tokens, again.tpot_s, again.cached_tokens) == (1, None, 256)
 
 
