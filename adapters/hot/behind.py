@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from ...middleware.accesses import BatchDeleting, Recording
 from ...middleware.errors import PayloadError, StoreError
 from ...middleware.protocols import Component, Placed, Scannable
+from ...middleware.records import Selector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from ...middleware.events import Health
     from ...middleware.protocols import Store
-    from ...middleware.records import Entry, Selector
+    from ...middleware.records import Entry
 
 
 @runtime_checkable
@@ -51,6 +53,23 @@ class Behind:
     def place(self) -> str:
         """Where the entries are."""
         return self.store.place if isinstance(self.store, Placed) else "a store behind the hot tier"
+
+    @property
+    def recorder(self) -> Recording | None:
+        """What takes batches of accesses, None where nothing does."""
+        return self.store if isinstance(self.store, Recording) and self.store.recording else None
+
+    async def delete_many(self, entry_ids: Sequence[str]) -> None:
+        """Delete those of these entries that there are.
+
+        Raises:
+            StoreError: it failed; some may be deleted.
+        """
+        if isinstance(self.store, BatchDeleting):
+            await self.store.delete_many(entry_ids)
+            return
+        for entry_id in entry_ids:
+            await self.store.delete(Selector(id=entry_id))
 
     @property
     def damaged(self) -> int:

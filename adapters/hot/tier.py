@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from ...middleware.errors import PayloadError
+from ...middleware.errors import PayloadError, StoreError
 from ..vectors.made import make_vectors
 from ..vectors.points import group_of, group_sought, parts_of, parts_sought, ranked
 from .behind import Behind
@@ -30,6 +30,7 @@ from .filling import Filling
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
+    from ...middleware.accesses import Batch, Recording
     from ...middleware.events import Health
     from ...middleware.protocols import Store
     from ...middleware.records import Candidate, Entry, Query, Selector
@@ -179,6 +180,42 @@ class HotTier:
                 self._doubtful.update(names)
         return deleted
 
+    async def delete_many(self, entry_ids: Sequence[str]) -> None:
+        """Delete those of these entries that there are.
+
+        Raises:
+            StoreError: the store failed; some may be deleted.
+        """
+        if self._shared:
+            for entry_id in entry_ids:
+                self._vectors.remove(entry_id)
+            await self._behind.delete_many(entry_ids)
+            return
+        async with self._writing, self._doubting(entry_ids):
+            await self._behind.delete_many(entry_ids)
+            self._dropped(entry_ids)
+
+    @property
+    def recording(self) -> bool:
+        """Whether the store takes batches of accesses."""
+        return self._behind.recorder is not None
+
+    async def record(self, batch: Batch) -> None:
+        """Write a batch of accesses.
+
+        Raises:
+            StoreError: the store failed, or takes none.
+        """
+        await self._recorder().record(batch)
+
+    async def take(self, limit: int) -> Sequence[Batch]:
+        """Return batches of accesses, oldest first, and delete them.
+
+        Raises:
+            StoreError: the store failed, or takes none.
+        """
+        return await self._recorder().take(limit)
+
     async def count(self, scope: str | None = None) -> int:
         """Return how many entries a scope, or the whole store, holds.
 
@@ -215,6 +252,12 @@ class HotTier:
         """Wait until all that the store holds is in memory."""
         self._filling.covers(None)
         await self._filling.done()
+
+    def _recorder(self) -> Recording:
+        recorder = self._behind.recorder
+        if recorder is None:
+            raise StoreError("the store behind the hot tier takes no batches of accesses")
+        return recorder
 
     def _lacks(self, entry_id: str) -> bool:
         """Return whether there is surely no entry with this id."""

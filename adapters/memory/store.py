@@ -79,6 +79,11 @@ class MemoryStore:
             self._remove(name)
         return len(found)
 
+    async def delete_many(self, entry_ids: Sequence[str]) -> None:
+        """Delete those of these entries that there are."""
+        for entry_id in entry_ids:
+            self._remove(entry_id)
+
     async def count(self, scope: str | None = None) -> int:
         """Return how many entries a scope, or the whole store, holds."""
         return len(self._entries) if scope is None else self._scopes[scope]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...middleware.errors import StoreError
 from .driver import Profile, error_label, is_refusal, make_index, make_schema
-from .filters import BY_ID
+from .filters import BY_ID, filled
 from .rows import check_collection
 
 
@@ -27,14 +27,14 @@ class Collection:
     lite: bool
     where: str
 
-    async def prepare(self, client: Any, *, anew: bool) -> tuple[str, Profile]:
+    async def prepare(self, client: Any, *, anew: bool) -> tuple[str, Profile, bool]:
         """Bring the collection into shape with a new client.
 
         Args:
             anew: drop the one that is there.
 
         Returns:
-            What the Milvus says it is, and what the collection has.
+            What the Milvus says it is, what the collection has, and whether it fills filter templates in (from 2.5 on).
 
         Raises:
             StoreMismatchError: the one that is there has vectors of another length, or lacks a column.
@@ -50,14 +50,21 @@ class Collection:
         where = f"collection {self.name!r} at {self.where}"
         profile = check_collection(await client.describe_collection(self.name), self.dimension, where=where)
         await client.load_collection(self.name)
+        asked = {"filter": BY_ID, "filter_params": {"ids": ["-"]}, "output_fields": ["id"]}
         try:
-            await client.query(self.name, filter=BY_ID, filter_params={"ids": ["-"]}, output_fields=["id"])
+            await client.query(self.name, **asked)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+        else:
+            return version, profile, True
+        try:
+            await client.query(self.name, **filled(asked))
         except Exception as error:
             raise StoreError(
-                f"{version} at {self.where} does not answer a filter template "
-                f"({error_label(error)}); forebay needs Milvus 2.5 or newer"
+                f"{version} at {self.where} answers no filter ({error_label(error)}); forebay needs Milvus 2.3 or newer"
             ) from None
-        return version, profile
+        return version, profile, False
 
     async def _make(self, client: Any) -> None:
         """Make the collection: with all fields on a server that takes them, with one vector on Milvus Lite.

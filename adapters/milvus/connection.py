@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ...middleware.deadline import within
 from ...middleware.errors import AdapterError, StoreError
 from .driver import error_label, is_collection_missing, make_client
+from .filters import filled
 from .lite import LiteServer
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Connection:
         token: for a server that asks for one; in no message.
         timeout_s: the longest a call takes.
         prepare: awaited with each new client before it is used.
+
+    Attributes:
+        templates: whether this Milvus fills filter templates in; else that is done here.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Connection:
         self._pause_s = FIRST_PAUSE_S
         self._next_attempt_s = 0.0
         self._closed = False
+        self.templates = True
 
     @property
     def shown(self) -> str:
@@ -103,6 +108,7 @@ class Connection:
         try:
             async with within(self._timeout_s):
                 client = await self._ready()
+                arguments = arguments if self.templates else filled(arguments)
                 if self._lite is not None and self._lite.engine.takes(method, arguments):
                     return await self._lite.engine.call(method, *args, **arguments)
                 return await getattr(client, method)(*args, retry_times=1, **arguments)

@@ -104,6 +104,23 @@ def make_index(profile: Profile, *, lite: bool) -> Any:
     return index
 
 
+def make_accesses_schema() -> Any:
+    """Return the schema of the collection that holds batches of accesses."""
+    kinds = _pymilvus.DataType
+    schema = _pymilvus.AsyncMilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("id", kinds.VARCHAR, is_primary=True, max_length=COLUMN_BYTES)
+    schema.add_field("payload", kinds.VARCHAR, max_length=PAYLOAD_BYTES)
+    schema.add_field("vector", kinds.FLOAT_VECTOR, dim=2)  # older servers want one in every collection
+    return schema
+
+
+def make_accesses_index() -> Any:
+    """Return the index parameters of that collection."""
+    index = _pymilvus.AsyncMilvusClient.prepare_index_params()
+    index.add_index("vector", index_type="FLAT", metric_type="COSINE")
+    return index
+
+
 @dataclass(frozen=True, slots=True)
 class Routes:
     """The searches of a hybrid search, and what weighs their results against each other."""

@@ -96,6 +96,10 @@ class MilvusOrMemory:
         """See `MilvusStore.delete`."""
         return await self._current.delete(selector)
 
+    async def delete_many(self, entry_ids: Sequence[str]) -> None:
+        """See `MilvusStore.delete_many`."""
+        await self._current.delete_many(entry_ids)
+
     async def count(self, scope: str | None = None) -> int:
         """See `MilvusStore.count`."""
         return await self._current.count(scope)

@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +73,19 @@ def fill(template: str, values: Mapping[str, Value]) -> str:
         return _literal(name, values[name])
 
     return _NAME.sub(literal, template)
+
+
+def filled(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call's arguments with the values written into its filter, for a server that knows no templates.
+
+    Raises:
+        FilterError: see `fill`.
+    """
+    values = arguments.get("filter_params")
+    if values is None:
+        return dict(arguments)
+    rest = {name: value for name, value in arguments.items() if name != "filter_params"}
+    return rest | {"filter": fill(arguments["filter"], values)}
 
 
 def _literal(name: str, value: Value) -> str:

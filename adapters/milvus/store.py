@@ -12,6 +12,7 @@ from ...middleware.events import Health
 from ...middleware.forgotten import matches
 from ...middleware.records import LEANING, Selector
 from ..vectors.points import group_of, group_sought, parts_sought, ranked
+from .accesses import Accesses
 from .collection import Collection
 from .connection import Connection
 from .counts import RememberedCounts
@@ -23,6 +24,7 @@ from .rows import READ_COLUMNS, from_row, to_row, words_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from ...middleware.accesses import Batch
     from ...middleware.keys import Keyring
     from ...middleware.records import Candidate, Entry, Query
 
@@ -82,6 +84,7 @@ class MilvusStore:
         self._connection = Connection(place, token=token, timeout_s=timeout_s, prepare=self._prepare)
         self._lite = isinstance(place, Path)
         self._profile = Profile.ONE
+        self._accesses = Accesses(self._connection, collection, keyring)
         self._remembered = RememberedCounts(time.monotonic)
         self._replace = False
         self.damaged = 0
@@ -203,6 +206,40 @@ class MilvusStore:
             self._remembered.forget()
         return deleted
 
+    async def delete_many(self, entry_ids: Sequence[str]) -> None:
+        """Delete those of these entries that there are, in one call a thousand.
+
+        Raises:
+            StoreError: Milvus failed; some may be deleted.
+        """
+        try:
+            for start in range(0, len(entry_ids), IDS_A_PAGE):
+                ids = [column(entry_id) for entry_id in entry_ids[start : start + IDS_A_PAGE]]
+                await self._call("delete", filter=BY_ID, filter_params={"ids": ids})
+        finally:
+            self._remembered.forget()
+
+    @property
+    def recording(self) -> bool:
+        """Whether batches of accesses can be written: on a server that has their collection."""
+        return self.shared and self._accesses.ready
+
+    async def record(self, batch: Batch) -> None:
+        """Write a batch of accesses.
+
+        Raises:
+            StoreError: Milvus failed.
+        """
+        await self._accesses.record(batch)
+
+    async def take(self, limit: int) -> Sequence[Batch]:
+        """Return batches of accesses, oldest first, and delete them.
+
+        Raises:
+            StoreError: Milvus failed.
+        """
+        return await self._accesses.take(limit)
+
     async def count(self, scope: str | None = None) -> int:
         """Return how many entries a scope, or the whole store, holds, damaged ones included.
 
@@ -320,7 +357,11 @@ class MilvusStore:
     async def _prepare(self, client: Any) -> None:
         """Bring a new client's collection into the shape we need."""
         wanted = Collection(self._collection, self._dimension, self._lite, self._connection.shown)
-        self.server_version, self._profile = await wanted.prepare(client, anew=self._replace)
+        self.server_version, self._profile, self._connection.templates = await wanted.prepare(
+            client, anew=self._replace
+        )
+        if self.shared:
+            await self._accesses.prepare(client)
 
     async def _call(self, method: str, **arguments: Any) -> Any:
         return await self._connection.call(method, self._collection, **arguments)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ..epochs import Epochs
 from ..errors import ForebayError, PayloadError
-from ..keeper import SNAPSHOT
+from ..housekeeping import SNAPSHOT
 from ..records import EVERYTHING
 from ..state import StateStore
 from ..version import __version__

@@ -13,7 +13,8 @@ from forebay.adapters.memory.store import MemoryStore
 from forebay.middleware.breaker import Breaker
 from forebay.middleware.coordination import Claimed
 from forebay.middleware.errors import CoordinationError
-from forebay.middleware.keeper import SWEEP_S, Keeper
+from forebay.middleware.housekeeping import SWEEP_S
+from forebay.middleware.keeper import Keeper
 from forebay.middleware.telemetry import Telemetry
 from forebay.middleware.workers import keeps_house
 from forebay.policies.eviction.lru import LRU

@@ -9,7 +9,8 @@ import pytest
 from forebay.adapters.memory.store import MemoryStore
 from forebay.middleware.breaker import Breaker
 from forebay.middleware.errors import PayloadError, StoreError
-from forebay.middleware.keeper import SNAPSHOT, SWEEP_S, Keeper
+from forebay.middleware.housekeeping import SNAPSHOT, SWEEP_S
+from forebay.middleware.keeper import Keeper
 from forebay.middleware.records import Selector
 from forebay.middleware.state import StateStore
 from forebay.middleware.telemetry import Telemetry

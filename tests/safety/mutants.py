@@ -17,9 +17,11 @@ from forebay.middleware.epochs import Epochs
 from forebay.middleware.flight import Flight
 from forebay.middleware.forgotten import Forgotten
 from forebay.middleware.freshness import Freshness, freshness
+from forebay.middleware.housekeeping import House
 from forebay.middleware.keeper import Keeper
 from forebay.middleware.keys import Keyring, make_key
 from forebay.middleware.modes import Modes
+from forebay.middleware.owed import Owed
 from forebay.middleware.pipeline import Pipeline
 from forebay.middleware.records import Controls, Ending, Mode, Reading
 from forebay.middleware.refresh import Refresher
@@ -209,7 +211,7 @@ def _expiry_unchecked(patch: pytest.MonkeyPatch) -> None:
         return freshness(replace(entry, expires_s=now_s + 1.0), controls, now_s)
 
     def timeless(self: Keeper, entry: Entry, *, stale: bool) -> bool:
-        return entry.id not in self._owed and self.epochs.holds(entry)
+        return entry.id not in self.house.owed and self.epochs.holds(entry)
 
     patch.setattr(Keeper, "_usable", timeless)
     _worth(patch, careless)
@@ -270,16 +272,16 @@ def _any_id_taken(patch: pytest.MonkeyPatch) -> None:
 
 def _owing_nothing(patch: pytest.MonkeyPatch) -> None:
     """What could not be deleted is let be."""
-    drop = Keeper._drop
+    pay = Owed.pay
 
-    async def careless(self: Keeper, victims: Any) -> Any:
+    async def careless(self: Owed, most: int, time_s: float) -> None:
         try:
-            return await drop(self, victims)
+            await pay(self, most, time_s)
         finally:
             self._owed.clear()
 
-    patch.setattr(Keeper, "_drop", careless)
-    patch.setattr(Keeper, "_owe", _returning(None))
+    patch.setattr(Owed, "pay", careless)
+    patch.setattr(House, "owe", _returning(None))
 
 
 def _owed_served(patch: pytest.MonkeyPatch) -> None:

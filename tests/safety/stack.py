@@ -95,7 +95,8 @@ class Stack:
         )
         front = self.store if tier is Tier.NONE else HotTier(self.store)
         eviction = LRU(max_entries=MAX_ENTRIES)
-        self.keeper = Keeper(front, eviction, Breaker("store", telemetry, clock=loop.time), clock=clock)
+        breaker = Breaker("store", telemetry, clock=loop.time)
+        self.keeper = Keeper(front, eviction, breaker, round_s=None, clock=clock)
         self.keeper.forgotten = Forgotten(clock=loop.time)
         nothing: Any = None
         auditor = Auditor(

@@ -291,10 +291,11 @@ async def test_an_app_that_raises_has_said_nothing(runtime: Runtime) -> None:
         raise RuntimeError
 
     client = Client(app, runtime)
+    before = asyncio.all_tasks()
     with pytest.raises(RuntimeError):
         await client.ask({"messages": MESSAGES})
     assert client.sent == []
-    assert len(asyncio.all_tasks()) == 1
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_client_that_left_while_it_waited_is_no_error(runtime: Runtime) -> None:
