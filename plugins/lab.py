@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..adapters.lab.command import Part
+    from ..adapters.lab.eviction import EvictionTools
     from ..adapters.lab.length import LengthTools
     from ..adapters.lab.scheduling_profile import Profile, Stayed
     from ..adapters.lab.scheduling_tools import Calibrated, Played, Row, SchedulingTools, Setup
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 class _Lab:
     @property
     def help(self) -> str:
-        return "Measure policies on your own data: shared answers, lengths of answers, load, scheduling."
+        return "Measure policies on your own data: shared answers, lengths of answers, load, eviction, scheduling."
 
     def run(self, args: Sequence[str]) -> int:
         from ..adapters.lab.command import run
@@ -53,6 +54,7 @@ def parts() -> Mapping[str, Part]:
         "acceptance": Part("which labelled pairs of questions share an answer, and who gets it right", _acceptance),
         "length": Part("how well the length of answers is predicted", _length),
         "forecast": Part("how well the load of the next seconds is predicted", _forecast),
+        "eviction": Part("what each eviction policy would save of your own requests", _eviction),
         "scheduling": Part(
             "what each queue policy does for your own traffic, in front of a simulated engine", _scheduling
         ),
@@ -89,6 +91,28 @@ def _forecast(args: Sequence[str], console: Console | None) -> int:
     from .forecast import tools as forecast_tools
 
     return run(forecast_tools(), args, console)
+
+
+def _eviction(args: Sequence[str], console: Console | None) -> int:
+    from ..adapters.lab.eviction import run
+
+    return run(eviction_tools(), args, console)
+
+
+def eviction_tools() -> EvictionTools:
+    """Return what ``forebay lab eviction`` works with: every policy that the cache can be told to use, and two of their variants."""
+    from ..adapters.lab.eviction import EvictionTools
+    from ..policies.eviction.adaptive import CANDIDATES, Adaptive
+    from ..policies.eviction.wtinylfu import WTinyLFU
+
+    return EvictionTools(
+        {
+            "adaptive": Adaptive,
+            **{name: make for name, make in CANDIDATES.items() if name != "wtinylfu"},
+            "wtinylfu": WTinyLFU,
+            "wtinylfu by cost": CANDIDATES["wtinylfu"],
+        }
+    )
 
 
 def _scheduling(args: Sequence[str], console: Console | None) -> int:

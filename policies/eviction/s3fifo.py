@@ -26,7 +26,8 @@ class S3FIFO:
     """S3-FIFO (Yang et al., *FIFO queues are all you need for cache eviction*, SOSP 2023); blind to costs.
 
     What is new goes through a small queue, from which it is dropped unless it was asked for twice meanwhile; what was dropped there
-    and comes back goes into the main queue, whose entries go round as often as they were asked for, three times at most.
+    and comes back goes into the main queue, whose entries go round as often as they were asked for, three times at most. Until something
+    had to go, what the small queue has no room for goes into the main one, as in the authors' libCacheSim.
 
     Every operation is O(1), `added` amortised for each entry it drops.
 
@@ -49,6 +50,7 @@ class S3FIFO:
         self._main: OrderedDict[str, list[float]] = OrderedDict()
         self._ghosts: OrderedDict[str, None] = OrderedDict()
         self._bytes = self._bytes_small = 0
+        self._filled = False
 
     def added(self, entry_id: str, size_bytes: int, cost: float, now_s: float) -> Sequence[str]:  # noqa: ARG002 - the protocol's
         """Note a kept entry, new or written again, and return the ids to drop, in order."""
@@ -63,8 +65,9 @@ class S3FIFO:
             its[0], its[1], its[2] = min(its[0] + 1, MOST), size_bytes, cost
             return self._shrunk()
         dropped = self._shrunk(size_bytes)
-        if entry_id in self._ghosts:
-            del self._ghosts[entry_id]
+        self._filled = self._filled or bool(dropped)
+        if entry_id in self._ghosts or (not self._filled and self._is_over()):
+            self._ghosts.pop(entry_id, None)
             self._main[entry_id] = [0, size_bytes, cost]
         else:
             self._small[entry_id] = [0, size_bytes, cost]
@@ -113,6 +116,7 @@ class S3FIFO:
             queue[id_of(row[0], NAME)] = [amount_of(value, NAME) for value in row[2:]]
         ghosts = [id_of(row[0], NAME) for row in rows_of(state, NAME, 1, "ghosts")]
         self._small, self._main, self._ghosts = small, main, OrderedDict.fromkeys(ghosts[-self._most_ghosts :])
+        self._filled = bool(ghosts)
         self._bytes_small = sum(int(its[1]) for its in small.values())
         self._bytes = self._bytes_small + sum(int(its[1]) for its in main.values())
 
@@ -121,13 +125,16 @@ class S3FIFO:
         rows = (*self._small.items(), *self._main.items())
         return [(entry_id, int(its[1]), its[2]) for entry_id, its in rows]
 
+    def _is_over(self) -> bool:
+        """Return whether the small queue has its share."""
+        return len(self._small) >= self._small_entries or self._bytes_small > self._small_bytes
+
     def _shrunk(self, room: int = 0) -> list[str]:
         """Make room for one entry of this size, or for none where the size is 0."""
         dropped: list[str] = []
         more = 1 if room else 0
         while len(self._small) + len(self._main) + more > self._max_entries or self._bytes + room > self._max_bytes:
-            over = len(self._small) >= self._small_entries or self._bytes_small > self._small_bytes
-            if self._small and (over or not self._main):
+            if self._small and (self._is_over() or not self._main):
                 entry_id, its = self._small.popitem(last=False)
                 self._bytes_small -= int(its[1])
                 if its[0] >= OFTEN:

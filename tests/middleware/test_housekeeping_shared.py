@@ -199,6 +199,7 @@ def test_accesses_are_gathered_by_entry_and_told_once() -> None:
     gathered.kept(Kept("gone", 1, 1.0, 1.5))
     gathered.removed("gone")
     batch = gathered.take()
+    assert batch is not None
     assert batch == Batch((Kept("b", 1, 1.0, 1.5),), (Served("a", 3, 2.0),))
     assert gathered.take() is None
     assert [each.id for each in in_order([batch])] == ["b", "a"]
