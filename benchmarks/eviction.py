@@ -39,7 +39,7 @@ TRACES: Final = (
     "mooncake/conversation_dev.jsonl",
 )
 LIMIT: Final = 1_000_000
-CAPACITIES: Final = (("1%", -0.01), ("5%", -0.05), ("10%", -0.1))
+CAPACITIES: Final = ("1%", "5%", "10%")
 SAME: Final = {"lru": "LRU", "s3fifo": "S3FIFO", "wtinylfu": "WTinyLFU"}
 TINY: Final = 100
 PUBLISHED: Final = "gdsf as published"

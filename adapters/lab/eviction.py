@@ -91,7 +91,9 @@ def run(tools: EvictionTools, args: Sequence[str], console: Console | None = Non
     except SystemExit as end:
         return int(end.code or 0)
     out = console or Console()
-    capacities = _capacities(options.capacity)
+    capacities = [word.strip() for word in options.capacity.split(",")]
+    for capacity in capacities:
+        entries_in(capacity, 1)  # before a trace is read
     if options.cost is not None and options.lengths is not None:
         raise ConfigError("give --cost or --lengths, not both")
     if options.limit is not None and options.limit < 1:
@@ -117,39 +119,37 @@ def _priced(requests: Requests, options: Any) -> Requests:
     return requests
 
 
-def _capacities(words: str) -> list[tuple[str, float]]:
-    """Return what is asked for: entries, at least 1, or a share of the keys below 1."""
-    found: list[tuple[str, float]] = []
-    for word in words.split(","):
-        share = word.strip().endswith("%")
-        try:
-            amount = float(word.strip().removesuffix("%")) / 100 if share else int(word)
-        except ValueError:
-            amount = 0.0
-        if not (0 < amount <= 1 if share else amount >= 1):
-            raise ConfigError(
-                "--capacity must be entries or shares of the keys with commas between them, such as 500,5%,10%"
-            )
-        found.append((word.strip(), -amount if share else amount))
-    return found
+def entries_in(capacity: str, keys: int) -> int:
+    """Return how many entries a capacity is: that many, or for a word such as ``5%`` that share of the distinct keys, at least 1.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    share = capacity.endswith("%")
+    try:
+        amount = float(capacity.removesuffix("%")) / 100 if share else int(capacity)
+    except ValueError:
+        amount = 0.0
+    if not (0 < amount <= 1 if share else amount >= 1):
+        raise ConfigError(
+            "--capacity must be entries or shares of the keys with commas between them, such as 500,5%,10%"
+        )
+    return max(1, int(amount * keys)) if share else int(amount)
 
 
 def rows_of(
-    tools: EvictionTools, requests: Requests, capacities: Sequence[tuple[str, float]], *, beside: bool
+    tools: EvictionTools, requests: Requests, capacities: Sequence[str], *, beside: bool
 ) -> Iterator[dict[str, Any]]:
     """Yield the report's rows.
 
     Args:
-        capacities: what each is called, and entries, or as a negative number a share of the keys.
+        capacities: as `entries_in` reads them.
         beside: also other libraries' caches.
     """
-    for capacity, amount in capacities:
-        entries = int(amount) if amount > 0 else max(1, int(-amount * len(requests.names)))
-
-        def row(
-            policy: str, source: str, of: Replayed, capacity: str = capacity, entries: int = entries
-        ) -> dict[str, Any]:
-            return {
+    for capacity in capacities:
+        entries = entries_in(capacity, len(requests.names))
+        for policy, source, of in _played(tools, requests, entries, beside=beside):
+            yield {
                 "trace": requests.name,
                 "capacity": capacity,
                 "capacity_entries": entries,
@@ -160,12 +160,16 @@ def rows_of(
                 "cost": requests.unit,
             }
 
-        for name, make in tools.policies.items():
-            yield row(name, OWN, replay(requests, make(max_entries=entries, max_bytes=FORGETTING)))
-        for library, policies in peers(entries).items() if beside else ():
-            for name, play in policies.items():
-                yield row(name, library, play(requests, entries))
-        yield row("Belady", OPTIMUM, optimum(requests, entries))
+
+def _played(
+    tools: EvictionTools, requests: Requests, entries: int, *, beside: bool
+) -> Iterator[tuple[str, str, Replayed]]:
+    for name, make in tools.policies.items():
+        yield name, OWN, replay(requests, make(max_entries=entries, max_bytes=FORGETTING))
+    for library, policies in peers(entries).items() if beside else ():
+        for name, play in policies.items():
+            yield name, library, play(requests, entries)
+    yield "Belady", OPTIMUM, optimum(requests, entries)
 
 
 def show(console: Console, requests: Requests, rows: Sequence[Mapping[str, Any]]) -> None:

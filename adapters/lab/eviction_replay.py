@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ...middleware.protocols import Eviction
     from .eviction_traces import Requests
@@ -36,19 +37,19 @@ class Replayed:
 
 def replay(requests: Requests, policy: Eviction) -> Replayed:
     """Replay a trace through a policy: each miss is kept, at size 1, one second after the other."""
-    ids = [f"{key:x}" for key in range(len(requests.names))]
-    held: set[int] = set()
-    numbers = {name: key for key, name in enumerate(ids)}
+    held: set[str] = set()
     hits: list[bool] = []
     touched, added = policy.touched, policy.added
+    ids = [f"{key:x}" for key in range(len(requests.names))]
     for now, (key, cost) in enumerate(zip(requests.keys, requests.costs, strict=True)):
-        hit = key in held
+        name = ids[key]
+        hit = name in held
         hits.append(hit)
         if hit:
-            touched(ids[key], float(now))
+            touched(name, float(now))
         else:
-            held.add(key)
-            held.difference_update(numbers[name] for name in added(ids[key], 1, cost, float(now)))
+            held.add(name)
+            held.difference_update(added(name, 1, cost, float(now)))
     return _counted(requests, hits)
 
 
@@ -97,18 +98,15 @@ def _libcachesim() -> Mapping[str, Callable[[Requests, int], Replayed]]:
         cache: Any = getattr(library, name)(cache_size=entries, hashpower=_HASHPOWER)
         asked: Any = library.Request()
         asked.obj_size = 1
-        hits: list[bool] = []
-        for now, key in enumerate(requests.keys):
+
+        def ask(key: int) -> bool:
             asked.obj_id = key + 1
-            asked.clock_time = now
-            hits.append(bool(cache.get(asked)))
-        return _counted(requests, hits)
+            asked.clock_time += 1
+            return bool(cache.get(asked))
 
-    return {name: _named(play, name) for name in LIBCACHESIM}
+        return _asked(requests, ask)
 
-
-def _named(play: Callable[[str, Requests, int], Replayed], name: str) -> Callable[[Requests, int], Replayed]:
-    return lambda requests, entries: play(name, requests, entries)
+    return {name: partial(play, name) for name in LIBCACHESIM}
 
 
 def _theine() -> Mapping[str, Callable[[Requests, int], Replayed]]:
@@ -116,16 +114,17 @@ def _theine() -> Mapping[str, Callable[[Requests, int], Replayed]]:
 
     def play(requests: Requests, entries: int) -> Replayed:
         cache: Any = library.Cache(entries)
+
+        def ask(key: int) -> bool:
+            hit = bool(cache.get(key)[1])
+            if not hit:
+                cache.set(key, True)
+            return hit
+
         try:
-            hits: list[bool] = []
-            for key in requests.keys:
-                hit = bool(cache.get(key)[1])
-                hits.append(hit)
-                if not hit:
-                    cache.set(key, True)
+            return _asked(requests, ask)
         finally:
             cache.close()
-        return _counted(requests, hits)
 
     return {"W-TinyLFU": play}
 
@@ -135,18 +134,22 @@ def _cachetools() -> Mapping[str, Callable[[Requests, int], Replayed]]:
 
     def play(name: str, requests: Requests, entries: int) -> Replayed:
         cache: Any = getattr(library, name)(entries)
-        hits: list[bool] = []
-        for key in requests.keys:
+
+        def ask(key: int) -> bool:
             hit = cache.get(key) is not None
-            hits.append(hit)
             if not hit:
                 cache[key] = True
-        return _counted(requests, hits)
+            return hit
 
-    return {name: _named(play, name + "Cache") for name in ("LRU", "LFU")}
+        return _asked(requests, ask)
+
+    return {name: partial(play, name + "Cache") for name in ("LRU", "LFU")}
 
 
-def _counted(requests: Requests, hits: Iterable[bool]) -> Replayed:
-    known = list(hits)
-    saved = sum(cost for cost, hit in zip(requests.costs, known, strict=True) if hit)
-    return Replayed(sum(known) / len(known), saved / (sum(requests.costs) or 1.0))
+def _asked(requests: Requests, ask: Callable[[int], bool]) -> Replayed:
+    return _counted(requests, [ask(key) for key in requests.keys])
+
+
+def _counted(requests: Requests, hits: Sequence[bool]) -> Replayed:
+    saved = sum(cost for cost, hit in zip(requests.costs, hits, strict=True) if hit)
+    return Replayed(sum(hits) / len(hits), saved / (sum(requests.costs) or 1.0))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
-import lzma
 import random
 import struct
 import sys
@@ -15,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from ...middleware.narrow import is_array, is_object
-from .traces import TraceError
+from .files import content_of
+from .scheduling_traces import HASHED, OUTPUTS
+from .traces import TraceError, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 ORACLE: Final = struct.Struct("<IQIq")
 """libCacheSim's oracleGeneral: time in seconds, id, size in bytes, when it comes again."""
-BLOCK_TOKENS: Final = 512
-"""Tokens of one of Mooncake's prefix blocks."""
-LENGTHS: Final = ("GeneratedTokens", "output_tokens", "output_length", "output_toks", "completion_tokens", "output")
 _SAMPLE: Final = 4096
 _NEVER: Final = (-1, 2**63 - 1)
 _LATEST: Final = 10**12
@@ -97,7 +94,11 @@ def with_costs(of: Requests, path: Path) -> Requests:
         TraceError: a key has none, or a row is no key and cost.
     """
     costs: dict[str, float] = {}
-    for number, row in enumerate((row for row in csv.reader(io.StringIO(_text(path))) if row), 1):
+    try:
+        text = _bytes_of(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise TraceError(f"{path} is not UTF-8 text") from None
+    for number, row in enumerate((row for row in csv.reader(io.StringIO(text)) if row), 1):
         try:
             costs[row[0].strip()] = _amount(row[1])
         except (ValueError, IndexError):
@@ -145,7 +146,7 @@ def _mooncake(data: bytes) -> _Read:
         if not is_object(row) or not is_array(row["hash_ids"]):
             raise ValueError("a line without hash_ids")
         keys += row["hash_ids"]
-    return keys, [float(BLOCK_TOKENS)] * len(keys), "tokens of prefix blocks"
+    return keys, [float(HASHED)] * len(keys), "tokens of prefix blocks"
 
 
 def _csv(data: bytes) -> _Read:
@@ -211,39 +212,26 @@ def _is_oracle(data: bytes) -> bool:
 
 
 def _bytes_of(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            return gzip.decompress(data)
-        if path.suffix == ".xz":
-            return lzma.decompress(data)
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise TraceError(f"{path} cannot be read: {error}") from None
     if path.suffix in (".zst", ".zstd", ".bz2", ".zip"):
         raise TraceError(f"{path}: unpack it first; .gz and .xz are read as they are")
-    return data
-
-
-def _text(path: Path) -> str:
     try:
-        return _bytes_of(path).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise TraceError(f"{path} is not UTF-8 text") from None
+        return content_of(path)
+    except OSError as error:
+        raise TraceError(f"{path} cannot be read ({error.__class__.__name__})") from None
 
 
 def _lengths(path: Path) -> list[float]:
-    text = _text(path)
-    try:
-        if text.lstrip().startswith("{"):
-            rows: list[Any] = [json.loads(line) for line in text.splitlines() if line.strip()]
-        else:
-            rows = list(csv.DictReader(io.StringIO(text)))
-        column = next((name for name in LENGTHS if rows and name in rows[0]), None)
-        if column is None:
-            raise TraceError(f"{path} has no lengths of answers; a column is called one of {', '.join(LENGTHS)}")
-        return [_amount(row[column]) for row in rows]
-    except (ValueError, KeyError, TypeError):
-        raise TraceError(f"{path}: a row has no length of an answer") from None
+    rows = read_rows(path)
+    column = next((name for name in OUTPUTS if name in rows[0][1]), None)
+    if column is None:
+        raise TraceError(f"{path} has no lengths of answers; a column is called one of {', '.join(OUTPUTS)}")
+    lengths: list[float] = []
+    for number, row in rows:
+        try:
+            lengths.append(_amount(row.get(column)))
+        except (ValueError, TypeError):
+            raise TraceError(f"{path}, line {number}: no length of an answer") from None
+    return lengths
 
 
 def _amount(value: Any) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from ...middleware.errors import AdapterError
 from ...middleware.narrow import is_array, is_object
+from .files import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,9 +49,8 @@ def read_lengths(path: Path) -> list[Asked]:
         LengthsError: it is something else, or cannot be read.
     """
     try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        text = text_of(path)
+    except (OSError, UnicodeDecodeError) as error:
         raise LengthsError(f"{path} cannot be read ({error.__class__.__name__})") from error
     rows: list[Asked] = []
     for number, line in enumerate(io.StringIO(text), start=1):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...middleware.errors import AdapterError
+from .files import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,9 +55,8 @@ def read_pairs(path: Path) -> list[LabelledPair]:
         PairsError: it is something else, or cannot be read.
     """
     try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        text = text_of(path)
+    except (OSError, UnicodeDecodeError) as error:
         raise PairsError(f"{path} cannot be read ({error.__class__.__name__})") from error
     pairs = list(_from_tsv(path, text) if ".tsv" in path.suffixes else _from_json_lines(path, text))
     if not pairs:

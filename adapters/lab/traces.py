@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import math
@@ -15,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ...middleware.errors import AdapterError
+from .files import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -93,9 +93,8 @@ def read_rows(path: Path) -> list[tuple[int, Row]]:
         TraceError: it is something else, holds none, or cannot be read.
     """
     try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        text = text_of(path)
+    except (OSError, UnicodeDecodeError) as error:
         raise TraceError(f"{path} cannot be read ({error.__class__.__name__})") from error
     rows = list(_csv_rows(text) if ".csv" in path.suffixes else _json_rows(path, text))
     if not rows:
