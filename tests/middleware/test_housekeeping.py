@@ -60,7 +60,6 @@ class Housekeeping(RuleBasedStateMachine):
         self.state = StateStore(Path(self.folder.name) / "state.db")
         self.clock = FakeClock()
         self.store = Failing()
-        self.dropped: set[str] = set()
         self.keeper = self._started()
 
     def _started(self) -> Keeper:
@@ -72,9 +71,6 @@ class Housekeeping(RuleBasedStateMachine):
 
     def _run(self, work: Any) -> Any:
         return self.loop.run_until_complete(work)
-
-    def _held(self) -> dict[str, Entry]:
-        return self.store.held
 
     def teardown(self) -> None:
         self._run(self.keeper.stop())
@@ -91,9 +87,8 @@ class Housekeeping(RuleBasedStateMachine):
     def put(self, name: str, size: int, ttl_s: float, worth: float) -> None:
         now = self.clock.now_s
         entry = make_entry(id=name, created_s=now, expires_s=now + ttl_s, size_bytes=size)
-        evicted = {each.entry_id for each in self._run(self.keeper.put(entry, worth=worth))}
-        assert (name in self._held()) or size > MOST_BYTES or ttl_s == 0
-        self.dropped = (self.dropped | evicted) - {name}
+        self._run(self.keeper.put(entry, worth=worth))
+        assert name in self.store.held or size > MOST_BYTES
         if not self.store.failing:
             self._fits()
 
@@ -108,7 +103,7 @@ class Housekeeping(RuleBasedStateMachine):
     def forget(self, name: str) -> None:
         if not self.store.failing:
             self._run(self.keeper.forget(Selector(id=name)))
-            assert name not in self._held()
+            assert name not in self.store.held
 
     @rule(seconds=st.sampled_from([0.5, 20.0, SWEEP_S]))
     def passes(self, seconds: float) -> None:
@@ -125,7 +120,7 @@ class Housekeeping(RuleBasedStateMachine):
         self.clock.now_s += SWEEP_S
         while self._run(self.keeper.house.round()):
             pass
-        assert all(entry.until_s > self.clock.now_s for entry in self._held().values())
+        assert all(entry.until_s > self.clock.now_s for entry in self.store.held.values())
         self._fits()
 
     @rule(killed=st.booleans())
@@ -141,12 +136,12 @@ class Housekeeping(RuleBasedStateMachine):
 
     @invariant()
     def what_is_owed_is_not_served(self) -> None:
-        for name in self._held():
+        for name in self.store.held:
             if name in self.keeper.house.owed:
                 assert self._run(self.keeper.get(key_of(make_entry(id=name)))) is None
 
     def _fits(self) -> None:
-        held = self._held().values()
+        held = self.store.held.values()
         assert len(held) <= MOST
         assert sum(entry.size_bytes for entry in held) <= MOST_BYTES
 

@@ -88,9 +88,6 @@ class Rig:
         self.clock.now_s += 1.0
         return make_entry(id=name, created_s=self.clock.now_s, expires_s=1e9)
 
-    def held(self) -> list[str]:
-        return self.store.held
-
 
 async def test_one_process_decides_by_what_all_of_them_serve() -> None:
     rig = Rig()
@@ -102,12 +99,12 @@ async def test_one_process_decides_by_what_all_of_them_serve() -> None:
         other.touched(rig.entry("a"))
     await other.put(rig.entry("c"))
     await other.put(rig.entry("d"))
-    assert rig.held() == ["a", "b", "c", "d"], "only the first may decide"
+    assert rig.store.held == ["a", "b", "c", "d"], "only the first may decide"
     assert not rig.store.batches, "there is no write for each access"
     await other.house.round()
     assert len(rig.store.batches) == 1
     await house.house.round()
-    assert rig.held() == ["a", "c", "d"], "a was served by the other"
+    assert rig.store.held == ["a", "c", "d"], "a was served by the other"
     assert not rig.store.batches
 
 
@@ -120,7 +117,7 @@ async def test_when_the_first_is_gone_the_second_takes_over_what_the_store_holds
     rig.first = False  # killed: what it had heard is lost
     await other.house.round()
     await other.put(rig.entry("d"))
-    assert rig.held() == ["b", "c", "d"]
+    assert rig.store.held == ["b", "c", "d"]
 
 
 async def test_a_lost_batch_loses_statistics_and_no_room() -> None:
@@ -133,11 +130,11 @@ async def test_a_lost_batch_loses_statistics_and_no_room() -> None:
         await other.house.round()
     await other.house.round()
     await house.house.round()
-    assert len(rig.held()) == 5
+    assert len(rig.store.held) == 5
     rig.clock.now_s += max(RECONCILE_S, SWEEP_S)
     while await house.house.round():
         pass
-    assert rig.held() == ["c", "d", "e"]
+    assert rig.store.held == ["c", "d", "e"]
 
 
 async def test_what_is_gone_since_is_not_counted() -> None:
@@ -147,7 +144,7 @@ async def test_what_is_gone_since_is_not_counted() -> None:
     for name in ("a", "b", "c"):
         await house.put(rig.entry(name))
         await house.house.round()
-    assert rig.held() == ["a", "b", "c"]
+    assert rig.store.held == ["a", "b", "c"]
 
 
 async def test_a_round_takes_no_more_than_its_part() -> None:

@@ -131,12 +131,10 @@ async def test_what_one_process_forgets_the_other_misses_within_a_second(server:
                 pass
         began_s = time.monotonic()
         await mine.workers.forget_everywhere(Selector(id=entry.id))
-        told_s = time.monotonic() - began_s
         while await asked("get", entry.id) == "hit":
             assert time.monotonic() - began_s < 1.0
         took_s.append(time.monotonic() - began_s)
-        assert min(told_s, took_s[-1]) < 1.0
-    print("forgotten here and there within", [round(each, 3) for each in took_s])
+    assert max(took_s) < 1.0
     for at in range(2 * MOST):  # the other writes, and this process, which keeps house, makes room
         assert await asked("put", f"n{at}") == "kept"
     async with asyncio.timeout(60.0):
